@@ -1,0 +1,3 @@
+"""llmgw's kernel: what a plugin may use."""
+
+from __future__ import annotations

@@ -1,0 +1,300 @@
+"""What plugins hand over. Hooks (``llmgw.hookspecs``) are called once; these objects do the work."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+from attrs import field, frozen
+
+from llmgw.errors import GatewayError, UpstreamError
+from llmgw.events import Event, Events, Reply
+from llmgw.model import ModelInfo, Request
+
+if TYPE_CHECKING:
+    from llmgw.exchange import Exchange
+
+# ---- dialects -----------------------------------------------------------------------------------
+
+
+@frozen
+class Head:
+    """What stands above a request's body.
+
+    Args:
+        method: as ``POST``.
+        path: without the query.
+        match: what the endpoint's path pattern matched.
+        query: the last value of each name.
+        headers: names in lower case.
+    """
+
+    method: str = "POST"
+    path: str = "/"
+    match: Mapping[str, str] = field(factory=dict)
+    query: Mapping[str, str] = field(factory=dict, repr=False)
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
+
+
+class Reader(Protocol):
+    """A provider's bytes become events. Sans-io, and the same events however the bytes are cut."""
+
+    def feed(self, data: bytes) -> Iterable[Event]:
+        """Take bytes as they arrive."""
+        ...
+
+    def close(self) -> Iterable[Event]:
+        """The provider has closed: the last events, the terminal one among them if it has not come yet."""
+        ...
+
+
+class Writer(Protocol):
+    """Events become a client's bytes. Sans-io; for a whole reply all bytes come with the terminal event."""
+
+    @property
+    def content_type(self) -> str:
+        """Of what it writes."""
+        ...
+
+    def feed(self, event: Event) -> bytes:
+        """What the client gets for this event; often nothing."""
+        ...
+
+    def idle(self) -> bytes:
+        """What keeps the connection alive and means nothing; nothing for a whole reply."""
+        ...
+
+
+class Dialect(ABC):
+    """A wire format, both ways; pure functions and sans-io machines, no clock, no socket."""
+
+    name: ClassVar[str]
+    """As ``openai.chat``."""
+
+    request_headers: ClassVar[frozenset[str]] = frozenset()
+    """Headers of a client, in lower case, that mean something to a provider of the same dialect."""
+
+    @abstractmethod
+    def read_request(self, head: Head, body: bytes) -> Request:
+        """Read what routing needs, leaving the prompt to be read when somebody asks.
+
+        Raises:
+            BadRequest: not JSON, or not an object.
+            InvalidField: something that routing needs is missing or of the wrong type.
+        """
+
+    @abstractmethod
+    def write_request(self, request: Request) -> bytes:
+        """Write a request for a provider; bytes of what nobody changed are copied if it came in this dialect."""
+
+    @abstractmethod
+    def reader(self, *, stream: bool) -> Reader:
+        """Reads a provider's reply, whole or streamed, event by event."""
+
+    @abstractmethod
+    def relay(self, *, stream: bool) -> Reader:
+        """Reads a provider's reply only as far as its end must be known: ``Raw`` events of many frames."""
+
+    @abstractmethod
+    def writer(self, request: Request) -> Writer:
+        """Writes the reply to this request, whole or streamed as it asks."""
+
+    @abstractmethod
+    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+        """Classify a provider's error."""
+
+    @abstractmethod
+    def write_error(self, error: GatewayError) -> bytes:
+        """A body from which the official SDK raises its own exception; a provider's own body if it spoke this dialect."""
+
+    def error_status(self, error: GatewayError) -> int:
+        """The HTTP status of an error in this dialect."""
+        return error.status
+
+    @abstractmethod
+    def read_models(self, body: bytes) -> list[ModelInfo]:
+        """Read a provider's list of models; raises UpstreamBroken where it is none."""
+
+    @abstractmethod
+    def write_models(self, models: Sequence[ModelInfo]) -> bytes:
+        """Write a list of models."""
+
+    def passes(self, name: str) -> bool:
+        """Whether a provider's response header, in lower case, means something to a client of this dialect."""
+        return name == "retry-after"
+
+
+# ---- front-ends ---------------------------------------------------------------------------------
+
+
+@frozen
+class Endpoint:
+    """A dialect and a path.
+
+    Args:
+        method: as ``POST``.
+        path: an aiohttp pattern, as ``/v1beta/models/{model}:generateContent``.
+        dialect: spoken there.
+    """
+
+    method: str
+    path: str
+    dialect: Dialect
+
+
+# ---- commands -----------------------------------------------------------------------------------
+
+
+@frozen
+class Command:
+    """A word that a person may write in a chat, as ``!/model(gpt-5)``.
+
+    Args:
+        name: the word.
+        run: given the exchange and the text between the brackets; the line it returns is the answer.
+        help: one line.
+    """
+
+    name: str
+    run: Callable[[Exchange, str], Awaitable[str]]
+    help: str
+
+
+# ---- filters ------------------------------------------------------------------------------------
+
+
+class Filter:
+    """Changes a request on its way in and the events on their way out; override what you need."""
+
+    async def request(self, request: Request) -> Request | Reply:
+        """Return the request, changed or not, or a reply, which is then sent back instead of asking a provider."""
+        return request
+
+    def events(self, events: Events) -> Events:
+        """Usually an async generator over ``events``; what it keeps belongs in local variables.
+
+        Raises:
+            Redo: another attempt is to be made and spliced in.
+        """
+        return events
+
+
+# ---- routes and back-ends -----------------------------------------------------------------------
+
+
+@frozen
+class Target:
+    """Where one attempt goes.
+
+    Args:
+        backend: a back-end's id.
+        model: as that back-end calls it.
+        credential: which of its keys.
+    """
+
+    backend: str
+    model: str
+    credential: str = "default"
+
+
+Route = AsyncGenerator[Target, GatewayError | None]
+"""Yields a target, is sent the failure of that attempt, yields the next or returns; the last failure goes to the client."""
+
+
+class Backend(ABC):
+    """A provider under an id of its own; most are an ``llmgw.HttpBackend``."""
+
+    name: str
+    """The id used in ``backend:model``."""
+
+    @abstractmethod
+    def stream(self, exchange: Exchange, target: Target, request: Request) -> Events:
+        """Ask, and answer with events, the terminal one last.
+
+        Raises:
+            UpstreamError: from which the route may choose to go on to another target.
+        """
+
+    async def models(self) -> Sequence[ModelInfo]:
+        """The models to be had here, by the names that ``Target.model`` takes."""
+        return ()
+
+    def serves(self, model: str) -> bool:
+        """Whether a request that names no back-end may come here with this model; asked of the default back-end."""
+        return True
+
+    @property
+    def credential_state(self) -> str:
+        """For people, in a few words: ``key from OPENAI_API_KEY``, ``no key``. Never the key."""
+        return "needs no key"
+
+    def problems(self) -> Iterable[str]:
+        """What will keep it from working as configured, found without asking the provider."""
+        return ()
+
+
+# ---- observers ----------------------------------------------------------------------------------
+
+
+class Observer:
+    """Sees one exchange and changes nothing; override what you need.
+
+    One that overrides ``event`` has the reply read event by event; without, frames are relayed unread where they can be.
+    """
+
+    def wire(self, leg: Literal["client", "provider"], direction: Literal["in", "out"], data: bytes) -> None:
+        """Bytes at one of the two sockets; ``in`` is towards the gateway."""
+
+    def event(self, event: Event) -> None:
+        """An event as the client gets it."""
+
+    def closed(self, error: BaseException | None) -> None:
+        """The exchange is over, once; ``CancelledError`` when the client left."""
+
+
+# ---- the rest -----------------------------------------------------------------------------------
+
+
+@frozen
+class Principal:
+    """Who is calling; ``name`` may stand in logs."""
+
+    name: str
+
+
+class StateStore(Protocol):
+    """Counters, cooldowns and sessions, shared by whoever shares the store. Values are text; times are in seconds."""
+
+    async def get(self, key: str) -> str | None:
+        """The value, unless it has expired."""
+        ...
+
+    async def set(self, key: str, value: str, ttl: float | None = None) -> None:
+        """Keep a value, for ``ttl`` seconds."""
+        ...
+
+    async def add(self, key: str, amount: float, ttl: float | None = None) -> float:
+        """Add to a number that starts at 0 and expires ``ttl`` after its start; the sum."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Forget a value."""
+        ...
+
+
+@frozen
+class Clock:
+    """Time, handed in, so that tests need not wait.
+
+    Args:
+        monotonic: seconds from some fixed moment.
+        time: Unix seconds.
+        sleep: waits for seconds.
+    """
+
+    monotonic: Callable[[], float] = time.monotonic
+    time: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
