@@ -1,3 +1,99 @@
-"""llmgw's kernel: what a plugin may use."""
+"""llmgw's kernel: what a plugin may use. The model is in ``llmgw.model``, the events in ``llmgw.events``."""
 
 from __future__ import annotations
+
+from llmgw.config import Config
+from llmgw.errors import (
+    BadRequest,
+    ClientError,
+    ConfigError,
+    Forbidden,
+    GatewayError,
+    GatewayFault,
+    InvalidField,
+    Misconfigured,
+    ModelNotFound,
+    NotFound,
+    Redo,
+    TooMany,
+    Unauthorized,
+    Unsupported,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from llmgw.events import Event, Events, Reply
+from llmgw.exchange import Exchange
+from llmgw.gateway import Gateway
+from llmgw.hookspecs import hookimpl
+from llmgw.model import Loss, ModelInfo, Request
+from llmgw.nearest import nearest
+from llmgw.secret import Secret
+from llmgw.stages import (
+    Backend,
+    Clock,
+    Command,
+    Dialect,
+    Endpoint,
+    Filter,
+    Head,
+    Observer,
+    Principal,
+    Reader,
+    Route,
+    StateStore,
+    Target,
+    Writer,
+)
+from llmgw.transport import HttpBackend
+
+__all__ = [
+    "Backend",
+    "BadRequest",
+    "ClientError",
+    "Clock",
+    "Command",
+    "Config",
+    "ConfigError",
+    "Dialect",
+    "Endpoint",
+    "Event",
+    "Events",
+    "Exchange",
+    "Filter",
+    "Forbidden",
+    "Gateway",
+    "GatewayError",
+    "GatewayFault",
+    "Head",
+    "HttpBackend",
+    "InvalidField",
+    "Loss",
+    "Misconfigured",
+    "ModelInfo",
+    "ModelNotFound",
+    "NotFound",
+    "Observer",
+    "Principal",
+    "Reader",
+    "Redo",
+    "Reply",
+    "Request",
+    "Route",
+    "Secret",
+    "StateStore",
+    "Target",
+    "TooMany",
+    "Unauthorized",
+    "Unsupported",
+    "UpstreamBroken",
+    "UpstreamError",
+    "UpstreamRefused",
+    "UpstreamTimeout",
+    "UpstreamUnreachable",
+    "Writer",
+    "hookimpl",
+    "nearest",
+]

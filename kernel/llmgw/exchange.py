@@ -71,10 +71,16 @@ class Exchange:
     """Whether the provider is being waited for."""
     reads: int = field(default=0, repr=False)
     writes: int = field(default=0, repr=False)
+    read_at: float = field(default=0.0, repr=False)
+    written_at: float = field(default=0.0, repr=False)
+    seen: tuple[int, int] = field(default=(0, 0), repr=False)
+    """Reads and writes when the pulse last looked, and when each had last changed."""
     more: bool = field(default=False, repr=False)
     """Whether further events came in the same read, so that writing can wait for ``flush``."""
     flush: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)
     beat: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)
+    relay: Callable[[bytes], Awaitable[None]] | None = field(default=None, repr=False)
+    """Takes frames that nobody wants to look at straight to the client, once the reply has begun."""
     _interruption: GatewayError | None = field(default=None, repr=False, init=False)
 
     def backend(self, target: Target) -> Backend | None:

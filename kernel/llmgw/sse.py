@@ -37,7 +37,7 @@ class Splitter:
         """
         if self._rest:
             data = self._rest + data
-        end = data.rfind(b"\n\n") + 2 if b"\r" not in data else _last_end(data)
+        end = _last_lf_end(data) if b"\r" not in data else _last_end(data)
         if end < 2:
             if len(data) > self.limit:
                 raise UpstreamBroken(f"The provider sent an event of more than {self.limit} bytes.")
@@ -50,6 +50,15 @@ class Splitter:
         """What is left: a last frame without its empty line, or nothing."""
         rest, self._rest = self._rest, b""
         return rest
+
+
+def _last_lf_end(data: bytes) -> int:
+    """The same as ``_last_end`` where all lines end in LF: of three in a row the third begins the next frame."""
+    end = data.rfind(b"\n\n") + 2
+    if end > 2 and data[end - 3 : end] == b"\n\n\n":
+        begin = len(data[:end].rstrip(b"\n"))
+        end = begin + (end - begin) // 2 * 2
+    return end
 
 
 def _last_end(data: bytes) -> int:

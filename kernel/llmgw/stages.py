@@ -16,6 +16,7 @@ from llmgw.model import ModelInfo, Request
 
 if TYPE_CHECKING:
     from llmgw.exchange import Exchange
+    from llmgw.gateway import Gateway
 
 # ---- dialects -----------------------------------------------------------------------------------
 
@@ -28,8 +29,8 @@ class Head:
         method: as ``POST``.
         path: without the query.
         match: what the endpoint's path pattern matched.
-        query: the last value of each name.
-        headers: names in lower case.
+        query: by name.
+        headers: asked for in lower case, however they were sent.
     """
 
     method: str = "POST"
@@ -122,6 +123,14 @@ class Dialect(ABC):
     def write_models(self, models: Sequence[ModelInfo]) -> bytes:
         """Write a list of models."""
 
+    @abstractmethod
+    def write_model(self, model: ModelInfo) -> bytes:
+        """Write one model, as the answer to a question for it."""
+
+    def example(self, model: str) -> str:
+        """The smallest request for a model, for people to try; it holds no single quote."""
+        return "{}"
+
     def passes(self, name: str) -> bool:
         """Whether a provider's response header, in lower case, means something to a client of this dialect."""
         return name == "retry-after"
@@ -138,11 +147,13 @@ class Endpoint:
         method: as ``POST``.
         path: an aiohttp pattern, as ``/v1beta/models/{model}:generateContent``.
         dialect: spoken there.
+        operation: what is asked there: an answer, the list of models, or the one model that ``{id}`` in the path names.
     """
 
     method: str
     path: str
     dialect: Dialect
+    operation: Literal["generate", "models", "model"] = "generate"
 
 
 # ---- commands -----------------------------------------------------------------------------------
@@ -168,6 +179,9 @@ class Command:
 
 class Filter:
     """Changes a request on its way in and the events on their way out; override what you need."""
+
+    redoes: ClassVar[bool] = False
+    """Whether ``events`` may raise ``Redo``; the kernel then watches over it."""
 
     async def request(self, request: Request) -> Request | Reply:
         """Return the request, changed or not, or a reply, which is then sent back instead of asking a provider."""
@@ -210,6 +224,9 @@ class Backend(ABC):
     name: str
     """The id used in ``backend:model``."""
 
+    last_resort: ClassVar[bool] = False
+    """Whether it is only there so that something is; another back-end beside it is the default."""
+
     @abstractmethod
     def stream(self, exchange: Exchange, target: Target, request: Request) -> Events:
         """Ask, and answer with events, the terminal one last.
@@ -218,8 +235,12 @@ class Backend(ABC):
             UpstreamError: from which the route may choose to go on to another target.
         """
 
-    async def models(self) -> Sequence[ModelInfo]:
-        """The models to be had here, by the names that ``Target.model`` takes."""
+    async def models(self, gateway: Gateway) -> Sequence[ModelInfo]:
+        """The models to be had here, by the names that ``Target.model`` takes.
+
+        Raises:
+            UpstreamError: the provider would not tell.
+        """
         return ()
 
     def serves(self, model: str) -> bool:

@@ -1,0 +1,54 @@
+"""OpenAI's own API, by key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from attrs import define
+
+from llmgw import Backend, Gateway, HttpBackend, Secret, Target, hookimpl
+from llmgw_dialects.openai_chat import DIALECT
+
+VENDOR = "https://api.openai.com/v1"
+
+
+@define(eq=False, kw_only=True)
+class OpenAI(HttpBackend):
+    """OpenAI's API, by key.
+
+    Args:
+        api_key: sent as a bearer token; without one, and at OpenAI's own URL, requests fail and say so.
+        base_url: OpenAI's, or that of a proxy or a test server before it.
+        organization: sent as ``OpenAI-Organization``.
+        project: sent as ``OpenAI-Project``.
+    """
+
+    dialect = DIALECT
+    path = "/chat/completions"
+
+    name: str = "openai"
+    api_key: Secret = Secret.env("OPENAI_API_KEY")
+    base_url: str = VENDOR
+    organization: str | None = None
+    project: str | None = None
+
+    @hookimpl
+    def backends(self, gateway: Gateway) -> Iterable[Backend] | None:
+        """Only this one."""
+        return [self]
+
+    def headers(self, target: Target) -> Mapping[str, str]:
+        """The key, and on whose account it is used."""
+        headers = {}
+        if self.api_key.is_set or self.base_url == VENDOR:
+            headers["authorization"] = f"Bearer {self.api_key.reveal()}"
+        if self.organization is not None:
+            headers["openai-organization"] = self.organization
+        if self.project is not None:
+            headers["openai-project"] = self.project
+        return headers
+
+    @property
+    def credential_state(self) -> str:
+        """Where the key comes from, or that there is none."""
+        return f"key from {self.api_key.name}" if self.api_key.is_set else f"no key: {self.api_key.name} is not set"

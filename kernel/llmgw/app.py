@@ -1,0 +1,332 @@
+"""Sockets in, sockets out: one handler for every front-end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from attrs import define, field
+
+from llmgw import pipeline
+from llmgw.errors import (
+    BadRequest,
+    GatewayError,
+    GatewayFault,
+    ModelNotFound,
+    TooLarge,
+    TooSlow,
+    Unauthorized,
+    UpstreamError,
+)
+from llmgw.events import Error, Events, ResponseEnd, cut_short
+from llmgw.exchange import Exchange
+from llmgw.model import Request
+from llmgw.nearest import nearest
+from llmgw.stages import Dialect, Endpoint, Head, Writer
+
+if TYPE_CHECKING:
+    from llmgw.gateway import Gateway
+
+log = logging.getLogger("llmgw")
+
+_STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+
+
+async def handle(gateway: Gateway, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
+    """Serve one exchange, from the first header to its one end.
+
+    Args:
+        gateway: the generation that was current when the request came.
+        endpoint: whose path matched.
+        request: aiohttp's.
+    """
+    exchange = _begin(gateway, endpoint.dialect, request)
+    client = Client(exchange, request)
+    outcome: BaseException | None = None
+    try:
+        await _answer(exchange, client, endpoint.operation)
+    except GatewayError as error:
+        outcome = error
+    except asyncio.CancelledError as left:
+        outcome = exchange.interruption(of="all") or left
+        if outcome is left:
+            raise
+    except ConnectionResetError as left:  # the client left while we wrote
+        outcome = left
+    except Exception as bug:  # noqa: BLE001 -- the handler's last line: a plugin's bug ends its exchange, not the server
+        outcome = bug
+        log.exception("exchange %s failed", exchange.id)
+    finally:
+        try:
+            if not isinstance(outcome, ConnectionResetError | asyncio.CancelledError | None):
+                await client.fail(outcome if isinstance(outcome, GatewayError) else _bug())
+        finally:
+            _end(exchange, client, outcome)
+    return client.response or web.Response(status=499)
+
+
+def _bug() -> GatewayFault:
+    return GatewayFault("The gateway failed on this request; its log says where.")
+
+
+def _begin(gateway: Gateway, dialect: Dialect, request: web.Request) -> Exchange:
+    exchange = Exchange(
+        gateway,
+        dialect,
+        Head(request.method, request.path, request.match_info, request.query, request.headers),
+        request.remote or "",
+        started=(now := gateway.clock.monotonic()),
+        read_at=now,
+        written_at=now,
+        task=asyncio.current_task(),
+    )
+    gateway.exchanges.add(exchange)
+    return exchange
+
+
+def _end(exchange: Exchange, client: Client, outcome: BaseException | None) -> None:
+    exchange.gateway.exchanges.discard(exchange)
+    exchange.beat = exchange.flush = exchange.relay = None
+    for observer in exchange.observers:
+        observer.closed(outcome)
+    if log.isEnabledFor(logging.DEBUG) or isinstance(outcome, UpstreamError | GatewayFault):
+        _log(exchange, client, outcome)
+
+
+def _log(exchange: Exchange, client: Client, outcome: BaseException | None) -> None:
+    level = logging.DEBUG if outcome is None or isinstance(outcome, asyncio.CancelledError) else logging.WARNING
+    target = exchange.target
+    log.log(
+        level,
+        "exchange %s %s -> %s: %s after %.3f s",
+        exchange.id,
+        exchange.head.path,
+        f"{target.backend}:{target.model}" if target else "no target",
+        "done" if outcome is None else f"{type(outcome).__name__}: {outcome}",
+        exchange.gateway.clock.monotonic() - exchange.started,
+    )
+
+
+async def _answer(exchange: Exchange, client: Client, operation: str) -> None:
+    gateway = exchange.gateway
+    if gateway.implements("open_observer"):
+        pipeline.open_observers(exchange)
+    await authenticate(exchange)
+    if operation != "generate":
+        client.response = await _models(exchange, operation)
+        return
+    body = await read_body(exchange, client.request)
+    request = exchange.dialect.read_request(exchange.head, body)
+    client.begin(request)
+    events = await pipeline.answer(exchange, request)
+    try:
+        await client.send(events)
+    finally:
+        await events.aclose()
+
+
+async def _models(exchange: Exchange, operation: str) -> web.Response:
+    models, dialect = await exchange.gateway.models(), exchange.dialect
+    if operation == "models":
+        return web.Response(body=dialect.write_models(models), content_type="application/json")
+    asked = exchange.head.match["id"]
+    for model in models:
+        if asked in (model.id, model.id.partition(":")[2]):
+            return web.Response(body=dialect.write_model(model), content_type="application/json")
+    close = nearest(asked, [model.id for model in models])
+    hint = f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
+    raise ModelNotFound(f"No list of models has '{asked}'.{hint}")
+
+
+async def authenticate(exchange: Exchange) -> None:
+    """Find out who is calling.
+
+    Raises:
+        Unauthorized: nobody we know.
+    """
+    gateway = exchange.gateway
+    if not gateway.authenticates:
+        return
+    answer = gateway.hook.authenticate(exchange=exchange)
+    if answer is None:
+        raise Unauthorized("No plugin knows who is calling.")
+    exchange.principal = await answer
+
+
+async def read_body(exchange: Exchange, request: web.Request) -> bytes:
+    """The request's body, decompressed.
+
+    Raises:
+        TooLarge: larger than the deployment allows, before or after decompression.
+        TooSlow: it did not arrive in time.
+        BadRequest: it broke off, or is not compressed as it says.
+    """
+    limits = exchange.gateway.config.proxy
+    if (request.content_length or 0) > limits.max_request_bytes:
+        raise _too_large(limits.max_request_bytes)
+    try:
+        async with asyncio.timeout(None if request.content.is_eof() else limits.request_timeout):
+            body = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise _too_large(limits.max_request_bytes) from None
+    except TimeoutError:
+        raise TooSlow(f"The request's body did not arrive within {limits.request_timeout:g} s.") from None
+    except web.RequestPayloadError:
+        raise BadRequest("The request's body broke off, or is not encoded as its content-encoding says.") from None
+    if exchange.observers:
+        exchange.saw("client", "in", body)
+    return body
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The request's body is larger than {limit} bytes. Send less, or raise proxy.max_request_bytes.")
+
+
+@define(eq=False)
+class Client:
+    """The client's side of an exchange: what is written to it, and when the response begins."""
+
+    exchange: Exchange
+    request: web.Request
+    response: web.StreamResponse | None = None
+    _writer: Writer | None = None
+    _stream: bool = False
+    _pending: list[bytes] = field(factory=list)
+    _opening: asyncio.Lock | None = None
+
+    def begin(self, request: Request) -> None:
+        """The request is read: from now on the writer of its dialect decides what the client gets."""
+        self._writer = self.exchange.dialect.writer(request)
+        self._stream = request.stream
+        if request.stream:
+            self.exchange.flush = self.flush
+            self.exchange.beat = self.beat
+            if not self.exchange.observers:
+                self.exchange.relay = self.relay
+
+    async def send(self, events: Events) -> None:
+        """Write events until the terminal one.
+
+        Raises:
+            GatewayError: what failed before the response began.
+        """
+        exchange, writer = self.exchange, self._writer
+        assert writer is not None
+        ended = False
+        async for event in events:
+            for observer in exchange.observers:
+                observer.event(event)
+            if isinstance(event, Error) and self.response is None:
+                raise event.error
+            if data := writer.feed(event):
+                if exchange.more:
+                    self._pending.append(data)
+                else:
+                    await self._write(data)
+            if isinstance(event, ResponseEnd | Error):
+                ended = True
+                break
+        if not ended:  # a back-end or a filter that forgot: a truncated reply never looks like success
+            raise cut_short("it ended without its end event")
+        await self.flush()
+        await self._finish()
+
+    async def fail(self, error: GatewayError) -> None:
+        """End with an error: as the response itself, or in the stream where that has begun."""
+        exchange = self.exchange
+        if self.response is None:
+            self.response = error_response(exchange, error)
+            return
+        if not self._stream or self._writer is None:
+            return  # the whole reply was already being sent
+        try:
+            if data := self._writer.feed(Error(error=error)):
+                self._pending.append(data)
+            await self.flush()
+            await self._finish()
+        except ConnectionResetError:
+            pass  # nobody is there to hear of it
+
+    async def flush(self) -> None:
+        """Write what waits to be written."""
+        if self._pending:
+            data = b"".join(self._pending)
+            self._pending.clear()
+            await self._write(data)
+
+    async def relay(self, data: bytes) -> None:
+        """Whole frames of the client's own dialect, in a reply that has begun."""
+        assert self.response is not None
+        await self.response.write(data)
+        self.exchange.writes += 1
+
+    async def beat(self) -> None:
+        """A sign of life while the provider is silent; begins the response if it has not begun."""
+        if self._writer is not None and not self._pending and (data := self._writer.idle()):
+            await self._write(data)
+
+    async def _write(self, data: bytes) -> None:
+        exchange = self.exchange
+        if exchange.observers:
+            exchange.saw("client", "out", data)
+        if self._pending:
+            self._pending.append(data)
+            data = b"".join(self._pending)
+            self._pending.clear()
+        if not self._stream:
+            self.response = web.Response(body=data, headers=self._headers())
+            return
+        if self.response is None or not self.response.prepared:
+            await self._open()
+        assert self.response is not None
+        await self.response.write(data)
+        exchange.writes += 1
+
+    async def _open(self) -> None:
+        self._opening = self._opening or asyncio.Lock()
+        async with self._opening:  # the pulse may open it for a heartbeat at the very same time
+            if self.response is None:
+                response = web.StreamResponse(headers=self._headers())
+                await response.prepare(self.request)
+                self.response = response
+
+    def _headers(self) -> dict[str, str]:
+        assert self._writer is not None
+        exchange = self.exchange
+        headers = {"content-type": self._writer.content_type, "x-llmgw-exchange": exchange.id}
+        if self._stream:
+            headers |= _STREAM_HEADERS
+        return headers | reply_headers(exchange)
+
+    async def _finish(self) -> None:
+        if self._stream and self.response is not None:
+            await self.response.write_eof()
+
+
+def reply_headers(exchange: Exchange) -> dict[str, str]:
+    """Headers that say what the provider said and what was lost on the way."""
+    headers = dict(exchange.reply_headers)
+    if exchange.losses:
+        headers["x-llmgw-losses"] = ";".join(dict.fromkeys(loss.feature for loss in exchange.losses))
+    return headers
+
+
+def error_response(exchange: Exchange, error: GatewayError) -> web.Response:
+    """An error in the client's dialect; a provider's own, byte by byte, if it spoke the same one."""
+    dialect = exchange.dialect
+    headers: dict[str, Any] = {"x-llmgw-exchange": exchange.id, **reply_headers(exchange)}
+    upstream = error.upstream if isinstance(error, UpstreamError) else None
+    content_type, status = "application/json", dialect.error_status(error)
+    if upstream is not None and upstream.dialect == dialect.name:
+        headers |= {name: value for name, value in upstream.headers.items() if dialect.passes(name)}
+        content_type = upstream.content_type
+    if error.retry_after is not None:
+        headers.setdefault("retry-after", f"{max(0.0, error.retry_after):.3f}".rstrip("0").rstrip("."))
+    if isinstance(error, Unauthorized):
+        headers["www-authenticate"] = "Bearer"
+    body = dialect.write_error(error)
+    if exchange.observers:
+        exchange.saw("client", "out", body)
+    return web.Response(status=status, body=body, headers=headers | {"content-type": content_type})

@@ -1,0 +1,148 @@
+"""``llmgw serve | check | plugins | init``, and the verbs that plugins add.
+
+Exit codes: 0 done, 1 it failed, 2 the command line or the configuration is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from llmgw import config as configuration
+from llmgw.errors import ConfigError
+from llmgw.logs import LEVELS
+from llmgw.version import VERSION
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: without the program's name; None takes the process's own.
+
+    Returns:
+        The exit code.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        args = parser(words).parse_args(words)
+        return int(args.run(args))
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"llmgw: {problem}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 1
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The command line's parser; plugins' verbs are asked for only when the word is none of ours.
+
+    Args:
+        words: the command line, for its verb and ``--config``.
+    """
+    top = argparse.ArgumentParser("llmgw", description="A gateway between any LLM client and any LLM provider.")
+    top.add_argument("--version", action="version", version=f"llmgw {VERSION}")
+    verbs = top.add_subparsers(metavar="VERB", required=True)
+    _add_serve(verbs)
+    check = verbs.add_parser("check", help="read the configuration and say what is wrong with it, without serving")
+    _add_config(check)
+    check.set_defaults(run=_check)
+    plugins = verbs.add_parser("plugins", help="list what is installed, what is on, and why; or all about one")
+    plugins.add_argument("name", nargs="?", help="a plugin, to see its options")
+    plugins.add_argument("--times", action="store_true", help="import each and say how long it took")
+    _add_config(plugins)
+    plugins.set_defaults(run=_plugins)
+    init = verbs.add_parser("init", help="write a commented configuration from what the environment holds")
+    init.add_argument("output", nargs="?", default="llmgw.yaml", help="the file to write, or - (default: llmgw.yaml)")
+    init.add_argument("--force", action="store_true", help="write over a file that is there")
+    init.set_defaults(run=_init)
+    verb = next((word for word in words if not word.startswith("-")), None)
+    if verb is not None and verb not in verbs.choices:
+        _ask_plugins(verbs, words)
+    return top
+
+
+def _add_config(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--config", type=Path, metavar="FILE", help="the deployment's YAML; without one, the default set is on")
+
+
+def _add_serve(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    serve = verbs.add_parser("serve", help="serve until SIGTERM; SIGHUP reads the configuration anew")
+    _add_config(serve)
+    serve.add_argument("--host", help="the address to listen on (default: 127.0.0.1)")
+    serve.add_argument("--port", type=int, help="0 takes a free one (default: 8000)")
+    serve.add_argument("--default-backend", metavar="ID[:MODEL]", help="where requests go that name no back-end")
+    serve.add_argument("--disable-auth", action="store_true", default=None, help="ask nobody for a key; serves 127.0.0.1 only")
+    serve.add_argument(
+        "--i-know-this-is-open", action="store_true", help="listen beyond this machine although nobody is asked for a key"
+    )
+    serve.add_argument("--workers", type=int, default=1, metavar="N", help="processes on the one port (default: 1)")
+    serve.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio", help="the event loop (default: asyncio)")
+    serve.add_argument(
+        "--grace", type=float, metavar="SECONDS", help="for running exchanges to finish when stopping (default: 30)"
+    )
+    serve.add_argument("--log-level", choices=LEVELS, default="info", help="(default: info)")
+    serve.add_argument("--log-format", choices=("text", "json"), default="text", help="(default: text)")
+    serve.set_defaults(run=_serve)
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from llmgw import serve
+
+    return serve.run(args)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from llmgw.gateway import Gateway
+
+    gateway = Gateway.build(configuration.load(args.config, os.environ))
+    problems = [f"{name}: {problem}" for name, backend in gateway.backends.items() for problem in backend.problems()]
+    for problem in problems:
+        print(f"warning: {problem}")
+    print(f"good: {len(gateway.plugins)} plugins, back-ends {', '.join(gateway.backends) or 'none'}")
+    return 0
+
+
+def _plugins(args: argparse.Namespace) -> int:
+    from llmgw import listing
+
+    return listing.run(args.name, args.config, os.environ, times=args.times)
+
+
+def _init(args: argparse.Namespace) -> int:
+    from llmgw import init
+
+    text = init.configuration_text(os.environ)
+    if args.output == "-":
+        print(text, end="")
+        return 0
+    try:
+        with Path(args.output).open("w" if args.force else "x") as file:
+            file.write(text)
+    except FileExistsError:
+        print(f"llmgw: {args.output} is there already; --force writes over it", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"llmgw: cannot write {args.output}: {error.strerror}", file=sys.stderr)
+        return 1
+    print(f"wrote {args.output}; serve it with: llmgw serve --config {args.output}")
+    return 0
+
+
+def _ask_plugins(verbs: argparse._SubParsersAction[argparse.ArgumentParser], words: Sequence[str]) -> None:
+    from llmgw.gateway import Gateway
+
+    path = next((words[n + 1] for n, word in enumerate(words[:-1]) if word == "--config"), None)
+    gateway = Gateway.build(configuration.load(Path(path) if path else None, os.environ))
+    gateway.hook.add_cli(subparsers=verbs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""``llmgw plugins``: what is installed, what is on and why; or all about one."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import NOTHING, Attribute, fields, has
+
+from llmgw import config as configuration
+from llmgw import plugins
+from llmgw.config import Config, PluginItem
+from llmgw.errors import ConfigError
+from llmgw.nearest import nearest
+from llmgw.plugins import Installed
+
+
+def run(name: str | None, path: Path | None, env: Mapping[str, str], *, times: bool = False) -> int:
+    """Print the list, or one plugin.
+
+    Args:
+        name: of an entry point; None lists all.
+        path: the configuration that decides what is on.
+        env: the environment.
+        times: import each and say how long it took.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ConfigError: the configuration is wrong, or no such plugin is installed.
+    """
+    found = plugins.installed()
+    if name is None:
+        config = configuration.load(path, env)
+        for one in sorted(found.values(), key=lambda one: one.name):
+            print(_line(one, config, times))
+        return 0
+    if name not in found:
+        close = nearest(name, found)
+        raise ConfigError(f"no plugin '{name}' is installed" + (f"; did you mean '{close[0]}'?" if close else ""))
+    print("\n".join(describe(found[name])))
+    return 0
+
+
+def _line(one: Installed, config: Config, times: bool) -> str:
+    took = f"{_import_time(one):7.1f} ms  " if times else ""
+    return f"{took}{one.name:24} {_state(one, config):36} {one.distribution} {one.version}"
+
+
+def _state(one: Installed, config: Config) -> str:
+    if one.problem:
+        return f"broken: {one.problem}"
+    items = [item for item in config.items if item.name == one.name]
+    return ", ".join(_why(item) for item in items) if items else "off: not named"
+
+
+def _why(item: PluginItem) -> str:
+    return f"on by default ({item.section})" if item.default else f"on: {item.path}"
+
+
+def _import_time(one: Installed) -> float:
+    """Milliseconds, of what is not imported yet."""
+    begin = time.perf_counter()
+    try:
+        importlib.import_module(one.value.partition(":")[0])
+    except Exception:  # noqa: BLE001 -- a broken plugin is listed as such, it must not break the list
+        pass
+    return (time.perf_counter() - begin) * 1000
+
+
+def describe(one: Installed) -> list[str]:
+    """A plugin's documentation, its options with their defaults, and the hooks it implements.
+
+    Args:
+        one: installed.
+
+    Raises:
+        ConfigError: it cannot be imported.
+    """
+    cls = plugins.load_class(one)
+    lines = [f"{one.name} ({one.distribution} {one.version}, {one.value})", "", *inspect.cleandoc(cls.__doc__ or "").splitlines()]
+    lines += ["", "Options:"]
+    lines += [f"  {_option(option)}" for option in fields(cls) if option.init] if has(cls) else []
+    hooks = [name for name in plugins.hook_names() if hasattr(cls, name)]
+    return [*lines, "", f"Implements: {', '.join(hooks) or 'nothing'}"]
+
+
+def _option(option: Attribute[Any]) -> str:
+    kind = option.type if isinstance(option.type, str) else getattr(option.type, "__name__", str(option.type))
+    default: Any = option.default
+    if default is NOTHING:
+        return f"{option.name}: {kind} (required)"
+    shown = getattr(default, "factory", None)
+    return f"{option.name}: {kind} = {shown() if shown is not None and not getattr(default, 'takes_self', False) else default!r}"

@@ -1,0 +1,299 @@
+"""The one way through: down through commands, filters and route to a back-end, and back up as events."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from attrs import define, evolve, field
+
+from llmgw import chat
+from llmgw.errors import GatewayError, GatewayFault, Misconfigured, Redo
+from llmgw.events import (
+    BlockDelta,
+    BlockMeta,
+    BlockStart,
+    BlockStop,
+    Error,
+    Event,
+    Events,
+    Reply,
+    ResponseStart,
+    cut_short,
+    is_meaningful,
+    unfold,
+)
+from llmgw.model import Request
+from llmgw.route import default_route
+from llmgw.stages import Filter, Observer, Route
+
+if TYPE_CHECKING:
+    from llmgw.exchange import Exchange
+
+log = logging.getLogger("llmgw.pipeline")
+
+MOST_REDOS = 5
+"""Attempts that filters may splice into one reply: a filter that never has enough must not run for ever."""
+
+MOST_HELD = 1000
+"""Events without meaning (keep-alives above all) that are held before an attempt is committed all the same."""
+
+
+async def answer(exchange: Exchange, request: Request) -> Events:
+    """Answer a request.
+
+    Args:
+        exchange: authenticated.
+        request: as the client's dialect read it.
+
+    Returns:
+        Events as the client gets them, the terminal one last. Close it, also when it is not read to the end: everything that
+        was opened on the way is closed with it.
+
+    Raises:
+        GatewayError: before anything of meaning came; what comes later is an ``Error`` event.
+    """
+    gateway = exchange.gateway
+    if gateway.implements("session_key"):
+        exchange.session = gateway.hook.session_key(exchange=exchange, request=request)
+    if gateway.commands:
+        outcome = await chat.run(exchange, request)
+        if isinstance(outcome, Reply):
+            return _replay(outcome)
+        request = outcome
+    filters: list[Filter] = []
+    if gateway.implements("open_filter"):
+        filters = [one for one in gateway.hook.open_filter(exchange=exchange) if one is not None]
+        exchange.reads_events |= any(type(one).events is not Filter.events for one in filters)
+    if not filters:
+        return _attempts(exchange, request)
+    return Passage(exchange, filters).run(request)
+
+
+def open_observers(exchange: Exchange) -> None:
+    """Ask the plugins for observers; one that fails while it watches is dropped, and never the exchange."""
+    opened = [_Guarded(one) for one in exchange.gateway.hook.open_observer(exchange=exchange) if one is not None]
+    exchange.observers = list(opened)
+    exchange.reads_events |= any(type(one.inner).event is not Observer.event for one in opened)
+
+
+async def _replay(reply: Reply) -> AsyncGenerator[Event, None]:
+    for event in unfold(reply):
+        yield event
+
+
+# ---- filters ------------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class Passage:
+    """One exchange's way through its filters.
+
+    The kernel owns every generator that a filter gave it, and closes them outermost first (PEP 533).
+    """
+
+    exchange: Exchange
+    filters: Sequence[Filter]
+    _redos: int = field(default=0, init=False)
+
+    async def run(self, request: Request) -> AsyncGenerator[Event, None]:
+        """The reply to this request, as the first filter hands it out."""
+        opened: list[Events] = []
+        try:
+            async for event in await self.descend(request, 0, opened):
+                yield event
+        finally:
+            await _close(opened)
+
+    async def descend(self, request: Request, start: int, opened: list[Events]) -> Events:
+        """Take a request through the filters from ``start`` on; every generator made is added to ``opened``."""
+        last = len(self.filters)
+        events: Events | None = None
+        for position in range(start, last):
+            outcome = await self.filters[position].request(request)
+            if isinstance(outcome, Reply):
+                events, last = _replay(outcome), position
+                break
+            request = outcome
+        if events is None:
+            events = _attempts(self.exchange, request)
+        opened.append(events)
+        for position in reversed(range(start, last)):
+            one = self.filters[position]
+            if type(one).events is not Filter.events:
+                events = self._spliced(position, events) if one.redoes else one.events(events)
+                opened.append(events)
+        return events
+
+    async def _spliced(self, position: int, inner: Events) -> AsyncGenerator[Event, None]:
+        """Events of one filter; when it raises Redo, those of another attempt follow in the same reply."""
+        seam = Seam()
+        opened: list[Events] = []
+        try:
+            while True:
+                events = self.filters[position].events(inner)
+                opened.append(events)
+                try:
+                    async for event in events:
+                        for sewn in seam.sew(event):
+                            yield sewn
+                    return
+                except Redo as redo:
+                    self._redos += 1
+                    if self._redos > MOST_REDOS:
+                        raise GatewayFault(f"A filter asked for more than {MOST_REDOS} further attempts.") from None
+                    for event in seam.cut():
+                        yield event
+                    request = redo.request
+                await _close(opened)
+                opened = []
+                inner = await self.descend(request, position + 1, opened)
+        finally:
+            await _close(opened)
+
+
+@define(eq=False)
+class Seam:
+    """Makes one reply of several attempts: one start, blocks numbered through, one end."""
+
+    _open: dict[tuple[int, int], BlockStart] = field(factory=dict)
+    _next: dict[int, int] = field(factory=dict)
+    _offset: dict[int, int] = field(factory=dict)
+    _started: bool = False
+
+    def sew(self, event: Event) -> list[Event]:
+        """The event as it stands in the reply as a whole."""
+        match event:
+            case ResponseStart():
+                again, self._started = self._started, True
+                return [] if again else [event]
+            case BlockStart() | BlockDelta() | BlockMeta() | BlockStop():
+                shift = self._offset.get(event.choice, 0)
+                moved = evolve(event, index=event.index + shift) if shift else event
+                self._track(moved)
+                return [moved]
+            case _:
+                return [event]
+
+    def cut(self) -> list[Event]:
+        """What closes the blocks of an attempt that is broken off."""
+        stops: list[Event] = [BlockStop(index=index, choice=choice) for choice, index in sorted(self._open)]
+        self._open.clear()
+        self._offset = dict(self._next)
+        return stops
+
+    def _track(self, event: BlockStart | BlockDelta | BlockMeta | BlockStop) -> None:
+        if isinstance(event, BlockStart):
+            self._open[event.choice, event.index] = event
+            self._next[event.choice] = event.index + 1
+        elif isinstance(event, BlockStop):
+            self._open.pop((event.choice, event.index), None)
+
+
+async def _close(opened: list[Events]) -> None:
+    for events in reversed(opened):
+        await events.aclose()
+
+
+# ---- attempts -----------------------------------------------------------------------------------
+
+
+async def _attempts(exchange: Exchange, request: Request) -> AsyncGenerator[Event, None]:
+    """The events of the first attempt that comes to something; before that, failures go back to the route."""
+    route = _open_route(exchange, request)
+    failure: GatewayError | None = None
+    committed = False
+    try:
+        while True:
+            try:
+                target = await route.asend(failure)
+            except StopAsyncIteration:
+                break
+            backend = exchange.backend(target)
+            if backend is None:
+                failure = Misconfigured(f"The route names the back-end '{target.backend}', which this deployment does not have.")
+                continue
+            exchange.target = target
+            exchange.attempts.append(target)
+            events = backend.stream(exchange, target, request.with_model(target.model))
+            try:
+                held = await _until_meaningful(events)
+                exchange.committed = committed = True
+                await route.aclose()
+                for event in held:
+                    yield event
+                async for event in events:
+                    yield event
+                return
+            except GatewayError as error:
+                if committed:
+                    raise
+                log.info("%s: attempt at %s:%s failed: %s", exchange.id, target.backend, target.model, error.message)
+                failure = error
+            finally:
+                await events.aclose()
+    finally:
+        await route.aclose()
+    raise failure or Misconfigured("The route gave no target for this model.")
+
+
+async def _until_meaningful(events: Events) -> list[Event]:
+    """Read until an attempt has come to something.
+
+    Raises:
+        GatewayError: it came to nothing.
+    """
+    held: list[Event] = []
+    async for event in events:
+        if isinstance(event, Error):
+            raise event.error
+        held.append(event)
+        if is_meaningful(event) or len(held) > MOST_HELD:
+            return held
+    raise cut_short("it sent nothing")
+
+
+def _open_route(exchange: Exchange, request: Request) -> Route:
+    gateway = exchange.gateway
+    if gateway.implements("route"):
+        route: Route | None = gateway.hook.route(exchange=exchange, request=request)
+        if route is not None:
+            return route
+    return default_route(gateway, request.model)
+
+
+# ---- observers ----------------------------------------------------------------------------------
+
+
+class _Guarded(Observer):
+    """An observer that is dropped when it raises: watching must never break what is watched."""
+
+    def __init__(self, inner: Observer) -> None:
+        self.inner = inner
+        self._dropped = False
+
+    def _fail(self) -> None:
+        self._dropped = True
+        log.exception("observer %s failed and is dropped from this exchange", type(self.inner).__name__)
+
+    def wire(self, leg: Literal["client", "provider"], direction: Literal["in", "out"], data: bytes) -> None:
+        if not self._dropped:
+            try:
+                self.inner.wire(leg, direction, data)
+            except Exception:  # noqa: BLE001 -- whatever a plugin raises
+                self._fail()
+
+    def event(self, event: Event) -> None:
+        if not self._dropped:
+            try:
+                self.inner.event(event)
+            except Exception:  # noqa: BLE001 -- whatever a plugin raises
+                self._fail()
+
+    def closed(self, error: BaseException | None) -> None:
+        if not self._dropped:
+            try:
+                self.inner.closed(error)
+            except Exception:  # noqa: BLE001 -- whatever a plugin raises
+                self._fail()

@@ -1,0 +1,77 @@
+"""Once a second, for all exchanges together: heartbeats to clients that wait, an end to those that nobody serves.
+
+One look at counters here costs an exchange nothing; a timer for each would cost it with every chunk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from llmgw.errors import Deadline, GatewayFault, UpstreamTimeout
+
+if TYPE_CHECKING:
+    from llmgw.exchange import Exchange
+    from llmgw.gateway import Gateway
+
+PERIOD = 1.0
+"""Seconds between two looks."""
+
+
+@define(eq=False)
+class Pulse:
+    """Looks after the exchanges of one generation."""
+
+    gateway: Gateway
+    _beating: set[Exchange] = field(factory=set)
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self.gateway.clock.sleep(PERIOD)
+                for exchange in self.look():
+                    group.create_task(self._beat(exchange))
+
+    def look(self) -> list[Exchange]:
+        """End what has taken too long; the exchanges whose clients should hear a heartbeat now."""
+        now = self.gateway.clock.monotonic()
+        return [exchange for exchange in tuple(self.gateway.exchanges) if self._look(exchange, now)]
+
+    def _look(self, exchange: Exchange, now: float) -> bool:
+        limits = self.gateway.config.proxy
+        reads, writes = exchange.seen
+        if exchange.reads != reads:
+            exchange.read_at = now
+        if exchange.writes != writes:
+            exchange.written_at = now
+        exchange.seen = exchange.reads, exchange.writes
+        if limits.deadline is not None and now - exchange.started >= limits.deadline:
+            exchange.interrupt(Deadline(f"The answer took longer than the {limits.deadline:g} s that this gateway allows."))
+            return False
+        if exchange.waiting:
+            return self._waiting(exchange, now)
+        if exchange.reads and now - max(exchange.read_at, exchange.written_at) >= limits.client_timeout:
+            exchange.interrupt(GatewayFault("The client did not read its answer."))
+        return False
+
+    def _waiting(self, exchange: Exchange, now: float) -> bool:
+        limits = self.gateway.config.proxy
+        if now - exchange.read_at >= limits.silence_timeout:
+            where = f"'{exchange.target.backend}'" if exchange.target else "the provider"
+            exchange.interrupt(UpstreamTimeout(f"{where} was silent for {limits.silence_timeout:g} s. Try again later."))
+            return False
+        patience = limits.heartbeat if exchange.writes else limits.commit_delay
+        return exchange.beat is not None and exchange not in self._beating and now - exchange.written_at >= patience
+
+    async def _beat(self, exchange: Exchange) -> None:
+        self._beating.add(exchange)
+        try:
+            if exchange.beat is not None:
+                await exchange.beat()
+        except ConnectionResetError:
+            pass  # the exchange's own task hears of it
+        finally:
+            self._beating.discard(exchange)

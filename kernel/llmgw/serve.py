@@ -1,0 +1,165 @@
+"""``llmgw serve``: decides where to listen, and runs one process or several."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import ipaddress
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable
+from functools import partial
+
+from attrs import evolve, frozen
+
+from llmgw import config as configuration
+from llmgw import logs
+from llmgw.banner import banner
+from llmgw.config import Config
+from llmgw.errors import ConfigError
+from llmgw.gateway import Gateway
+from llmgw.server import Server
+from llmgw.workers import CannotListen, Supervisor, bind
+
+log = logging.getLogger("llmgw")
+
+
+@frozen
+class Listening:
+    """Where to listen, and what to say about it."""
+
+    host: str
+    port: int
+    notes: tuple[str, ...] = ()
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve as the command line says.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ConfigError: before anything is opened.
+    """
+    logs.configure(args.log_level, args.log_format)
+    load = partial(
+        configuration.load,
+        args.config,
+        os.environ,
+        host=args.host,
+        port=args.port,
+        default_backend=args.default_backend,
+        disable_auth=args.disable_auth,
+        grace=args.grace,
+    )
+    if args.workers < 1:
+        raise ConfigError(f"there must be at least one worker, found {args.workers} @ --workers")
+    factory = _loop(args.loop)
+    gateway = Gateway.build(load())
+    listening = where(gateway, args.i_know_this_is_open)
+    for note in listening.notes:
+        log.warning(note)
+    try:
+        return _run(load, gateway, listening, factory, args.workers)
+    except CannotListen as error:
+        print(f"llmgw: {error}", file=sys.stderr)
+        return 1
+
+
+def where(gateway: Gateway, open_to_all: bool = False) -> Listening:
+    """Where to listen: without authentication nowhere but on this machine.
+
+    Args:
+        gateway: built.
+        open_to_all: somebody said that they know.
+    """
+    proxy, auth = gateway.config.proxy, gateway.config.auth
+    if gateway.authenticates or _is_loopback(proxy.host) or (open_to_all and not auth.disable_auth):
+        return Listening(proxy.host, proxy.port)
+    if auth.disable_auth:
+        note = f"authentication is disabled, so 127.0.0.1 is served instead of {proxy.host}"
+    else:
+        why = "".join(f" ({item.id}: {reason})" for item, reason in gateway.idle)
+        note = f"nobody is asked for a key{why}, so 127.0.0.1 is served instead of {proxy.host}; or say --i-know-this-is-open"
+    return Listening("127.0.0.1", proxy.port, (note,))
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _loop(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if name == "asyncio":
+        return None
+    try:
+        import uvloop
+    except ImportError:
+        raise ConfigError("uvloop is not installed: pip install 'llmgw[speed]' @ --loop") from None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def _run(
+    load: Callable[[], Config],
+    gateway: Gateway,
+    listening: Listening,
+    factory: Callable[[], asyncio.AbstractEventLoop] | None,
+    workers: int,
+) -> int:
+    if workers == 1:
+        return _process(load, gateway, bind(listening.host, listening.port), listening, factory)
+    # Bound and never listened on: it keeps the port ours while workers come and go, and finds a free one where 0 was asked for.
+    holder = bind(listening.host, listening.port, shared=True)
+    port = holder.getsockname()[1]
+
+    def work(number: int) -> int:
+        holder.close()
+        sock = bind(listening.host, port, shared=True)
+        announced = evolve(listening, port=port) if number == 0 else None
+        return _process(load, Gateway.build(load()), sock, announced, factory)
+
+    return Supervisor(workers, work).run()
+
+
+def _process(
+    load: Callable[[], Config],
+    gateway: Gateway,
+    sock: socket.socket,
+    announced: Listening | None,
+    factory: Callable[[], asyncio.AbstractEventLoop] | None,
+) -> int:
+    def announce(running: Gateway, address: str) -> None:
+        _settle()
+        if announced is not None:
+            print(banner(running, address, list(announced.notes)), flush=True)
+
+    failed = False
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(Server(load, announce=announce).serve(gateway, sock))
+    except* Exception:  # a plugin's lifespan may raise anything
+        log.exception("the gateway could not serve")
+        failed = True
+    return 1 if failed else 0
+
+
+def _settle() -> None:
+    """Two things that cost a long-lived process much, and that one line each ends.
+
+    What the start left behind is never garbage: the collector need not walk it again and again. And asyncio reads into fresh
+    buffers of 256 KB, which glibc gets from the system and gives back each time, three system calls a read; once it has seen
+    a larger block freed, it keeps them (mallopt(3), "dynamic mmap threshold").
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
+    bytes(2**20)

@@ -1,0 +1,334 @@
+"""What lives as long as the process: the socket, the current generation, reload and the graceful stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from functools import partial
+
+from aiohttp import web
+from aiohttp.web_urldispatcher import AbstractResource, AbstractRoute, UrlDispatcher, UrlMappingMatchInfo
+from attrs import define, field
+from yarl import URL
+
+from llmgw import app, jsons
+from llmgw.config import Config
+from llmgw.errors import ConfigError, GatewayError, MethodNotAllowed, NotFound, ShuttingDown
+from llmgw.exchange import Exchange
+from llmgw.gateway import Gateway
+from llmgw.nearest import nearest
+from llmgw.pulse import Pulse
+from llmgw.stages import Clock, Head
+from llmgw.version import VERSION
+
+log = logging.getLogger("llmgw")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+BACKLOG = 2048
+"""Connections that may wait to be accepted; agents open hundreds at once."""
+LAST_WORDS = 5.0
+"""Seconds for an exchange to write its error once the grace is over."""
+
+
+# ---- finding the handler ------------------------------------------------------------------------
+
+
+@define(eq=False)
+class Table:
+    """The paths of one generation."""
+
+    gateway: Gateway
+    _exact: dict[tuple[str, str], AbstractRoute] = field(factory=dict)
+    _patterns: UrlDispatcher = field(factory=UrlDispatcher)
+
+    @classmethod
+    def of(cls, gateway: Gateway) -> Table:
+        """Endpoints of front-ends first, then the further routes of plugins, behind the same authentication."""
+        table = cls(gateway)
+        for endpoint in gateway.endpoints:
+            table._add(endpoint.method, endpoint.path, partial(app.handle, gateway, endpoint))
+        if gateway.endpoints:  # whose dialect refuses strangers
+            for routes in gateway.hook.extra_routes(gateway=gateway):
+                for one in routes or ():
+                    table._add(one.method, one.path, partial(_guarded, gateway, one.handler))
+        return table
+
+    def _add(self, method: str, path: str, handler: Handler) -> None:
+        route = self._patterns.add_route(method, path, handler)
+        if "{" not in path:
+            self._exact[method, path] = route
+
+    async def resolve(self, request: web.Request) -> UrlMappingMatchInfo:
+        """What serves this request; an error of our own where nothing does."""
+        route = self._exact.get((request.method, request.path))
+        if route is not None:
+            return UrlMappingMatchInfo({}, route)
+        match = await self._patterns.resolve(request)
+        if match.http_exception is None:
+            return match
+        return UrlMappingMatchInfo({}, _Lost(partial(self._lost, match.http_exception)))
+
+    async def _lost(self, why: web.HTTPException, request: web.Request) -> web.StreamResponse:
+        served = sorted({endpoint.path for endpoint in self.gateway.endpoints})
+        error: GatewayError
+        if isinstance(why, web.HTTPMethodNotAllowed):
+            error = MethodNotAllowed(f"{request.path} is served, but not under {request.method}.")
+        else:
+            close = nearest(request.path, served)
+            hint = f"Did you mean {close[0]}?" if close else f"Served are: {', '.join(served)}."
+            error = NotFound(f"There is no {request.path} here. {hint}")
+        return _refuse(self.gateway, request, error)
+
+
+class _Lost(AbstractRoute):
+    """A route for what no route matched."""
+
+    def __init__(self, handler: Handler) -> None:
+        super().__init__("*", handler)
+
+    @property
+    def name(self) -> str | None:
+        return None
+
+    def get_info(self) -> dict[str, str]:  # type: ignore[override]  # aiohttp's own type is private
+        return {}
+
+    def url_for(self, *args: str, **kwargs: str) -> URL:
+        raise NotImplementedError
+
+
+class _Dispatch(AbstractResource):
+    """Asks the current generation: aiohttp freezes its own table when it starts, ours changes with a reload."""
+
+    canonical = "/"
+
+    def __init__(self, server: Server) -> None:
+        super().__init__()
+        self._server = server
+
+    async def resolve(self, request: web.Request) -> tuple[UrlMappingMatchInfo, set[str]]:
+        if request.path == "/health":
+            return UrlMappingMatchInfo({}, _Lost(self._server.health)), set()
+        return await self._server.table.resolve(request), set()
+
+    def url_for(self, **kwargs: str) -> URL:
+        raise NotImplementedError
+
+    def add_prefix(self, prefix: str) -> None:
+        raise NotImplementedError
+
+    def get_info(self) -> dict[str, str]:  # type: ignore[override]  # aiohttp's own type is private
+        return {}
+
+    def raw_match(self, path: str) -> bool:
+        return False
+
+    def __len__(self) -> int:
+        return 0
+
+    def __iter__(self) -> Iterator[AbstractRoute]:
+        return iter(())
+
+
+async def _guarded(gateway: Gateway, handler: Handler, request: web.Request) -> web.StreamResponse:
+    exchange = _passer_by(gateway, request)
+    try:
+        await app.authenticate(exchange)
+        return await handler(request)
+    except GatewayError as error:
+        return app.error_response(exchange, error)
+
+
+def _refuse(gateway: Gateway, request: web.Request, error: GatewayError) -> web.StreamResponse:
+    if gateway.endpoints:
+        return app.error_response(_passer_by(gateway, request), error)
+    return web.Response(status=error.status, text=error.message)
+
+
+def _passer_by(gateway: Gateway, request: web.Request) -> Exchange:
+    """What a request beside the pipeline is, so that plugins can tell who is calling: an exchange that nobody counts."""
+    head = Head(request.method, request.path, request.match_info, request.query, request.headers)
+    return Exchange(gateway, gateway.endpoints[0].dialect, head, request.remote or "")
+
+
+# ---- the process --------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class Generation:
+    """A gateway that runs, in a task of its own so that what it opened is closed where it was opened."""
+
+    gateway: Gateway
+    over: asyncio.Event = field(factory=asyncio.Event)
+    started: asyncio.Future[None] | None = None
+
+    async def run(self) -> None:
+        """Hold the gateway open until it is over."""
+        assert self.started is not None
+        try:
+            async with self.gateway.running(), asyncio.TaskGroup() as group:
+                pulse = group.create_task(Pulse(self.gateway).run())
+                self.started.set_result(None)
+                await self.over.wait()
+                pulse.cancel()
+        except Exception as error:
+            if self.started.done():
+                log.exception("a generation ended badly")
+            else:
+                self.started.set_exception(error)
+
+
+@define(eq=False)
+class Server:
+    """Serves until it is told to stop.
+
+    Args:
+        load: reads the configuration anew.
+        clock: for every generation.
+        announce: told the gateway and the address once it serves.
+        signals: listen to SIGTERM, SIGINT and SIGHUP.
+    """
+
+    load: Callable[[], Config]
+    clock: Clock = field(factory=Clock)
+    announce: Callable[[Gateway, str], None] = lambda gateway, address: None
+    signals: bool = True
+    stopping: asyncio.Event = field(factory=asyncio.Event)
+    hurry: asyncio.Event = field(factory=asyncio.Event)
+    table: Table = field(init=False)
+    _generation: Generation | None = field(default=None, init=False)
+    _alive: set[Generation] = field(factory=set, init=False)
+    _tasks: asyncio.TaskGroup = field(factory=asyncio.TaskGroup, init=False)
+
+    async def serve(self, gateway: Gateway, sock: socket.socket) -> None:
+        """Serve on a bound socket until SIGTERM or SIGINT; SIGHUP reloads.
+
+        Args:
+            gateway: the first generation, built.
+            sock: bound, not yet listening.
+        """
+        async with self._tasks:
+            await self._switch(gateway)
+            runner = self._runner(gateway)
+            await runner.setup()
+            site = web.SockSite(runner, sock, backlog=BACKLOG)
+            await site.start()
+            if self.signals:
+                self._listen_to_signals()
+            self.announce(gateway, _address(sock))
+            await self.stopping.wait()
+            await self._drain(gateway.config.proxy.grace, site, runner)
+            for generation in self._alive:
+                generation.over.set()
+
+    def _runner(self, gateway: Gateway) -> web.AppRunner:
+        proxy = gateway.config.proxy
+        application = web.Application(client_max_size=proxy.max_request_bytes)
+        application.router.register_resource(_Dispatch(self))
+        return web.AppRunner(
+            application,
+            access_log=None,
+            handler_cancellation=True,  # or an exchange whose client left would run to its end
+            keepalive_timeout=proxy.keepalive_timeout,
+            shutdown_timeout=LAST_WORDS,
+            max_field_size=32_768,
+            max_line_size=32_768,
+        )
+
+    # ---- reload
+
+    async def _switch(self, gateway: Gateway) -> None:
+        """Make this gateway the current one; exchanges of the one before finish on theirs."""
+        generation = Generation(gateway, started=asyncio.get_running_loop().create_future())
+        task = self._tasks.create_task(generation.run())
+        assert generation.started is not None
+        try:
+            await generation.started
+        except Exception:
+            await task
+            raise
+        old, self._generation = self._generation, generation
+        self.table = Table.of(gateway)
+        self._alive.add(generation)
+        if old is not None:
+            self._tasks.create_task(self._retire(old))
+
+    async def _retire(self, generation: Generation) -> None:
+        while generation.gateway.exchanges:
+            await _ended(generation.gateway.exchanges, None)
+        generation.over.set()
+        self._alive.discard(generation)
+
+    async def reload(self) -> None:
+        """Read the configuration anew; a broken one changes nothing, and the log says why."""
+        try:
+            config = self.load()
+            await self._switch(Gateway.build(config, self.clock))
+        except ConfigError as error:
+            log.error("not reloaded, the configuration has mistakes:\n%s", error)
+        except Exception:
+            log.exception("not reloaded, a plugin did not start")
+        else:
+            log.info("reloaded")
+
+    # ---- stop
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks.create_task(self.reload()))
+
+    def stop(self) -> None:
+        """Stop, gracefully; at once when called again."""
+        if self.stopping.is_set():
+            self.hurry.set()
+        self.stopping.set()
+
+    async def _drain(self, grace: float, site: web.SockSite, runner: web.AppRunner) -> None:
+        """No new connections; running exchanges may finish within the grace, then they end with an error."""
+        log.info("stopping: %d exchanges may finish within %g s", len(self._running()), grace)
+        await site.stop()
+        if runner.server is not None:
+            runner.server.pre_shutdown()  # idle connections
+        await self._finished(grace)
+        for exchange in self._running():
+            exchange.interrupt(ShuttingDown("The gateway is stopping. Ask again; another instance will answer.", retry_after=1))
+        await _ended(self._running(), LAST_WORDS)
+        await runner.cleanup()
+
+    async def _finished(self, seconds: float) -> None:
+        """Wait until nothing runs, or the time is over, or somebody is in a hurry."""
+        ended = asyncio.ensure_future(_ended(self._running(), seconds))
+        hurried = asyncio.ensure_future(self.hurry.wait())
+        await asyncio.wait({ended, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        for one in (ended, hurried):
+            one.cancel()
+
+    def _running(self) -> list[Exchange]:
+        return [exchange for generation in self._alive for exchange in generation.gateway.exchanges]
+
+    # ---- health
+
+    async def health(self, request: web.Request) -> web.Response:
+        """200 when it can serve, 503 and why when it cannot."""
+        gateway = self.table.gateway
+        why = "stopping" if self.stopping.is_set() else gateway.ready
+        body = {"status": "ok" if why is None else "unavailable", "version": VERSION} | ({"why": why} if why else {})
+        return web.Response(status=200 if why is None else 503, body=jsons.dumps(body), content_type="application/json")
+
+
+async def _ended(exchanges: Iterable[Exchange], seconds: float | None) -> None:
+    """Wait until these exchanges have ended, for so many seconds at the most."""
+    tasks = {exchange.task for exchange in exchanges if exchange.task is not None}
+    if tasks:
+        await asyncio.wait(tasks, timeout=seconds)
+
+
+def _address(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

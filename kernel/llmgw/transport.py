@@ -1,0 +1,219 @@
+"""HTTP to providers, done once for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+import aiohttp
+from attrs import define
+from yarl import URL
+
+from llmgw.errors import GatewayError, Misconfigured, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
+from llmgw.events import Error, Event, Raw, ResponseEnd
+from llmgw.model import ModelInfo, Request
+from llmgw.stages import Backend, Dialect, Reader, Target
+
+if TYPE_CHECKING:
+    from llmgw.exchange import Exchange
+    from llmgw.gateway import Gateway
+
+ERROR_LIMIT = 2**20
+"""Bytes of a provider's error that are read; what is behind them helps nobody."""
+
+MODELS_LIMIT = 16 * 2**20
+"""Bytes of a provider's list of models."""
+
+_LARGE = 2**20  # aiohttp warns about larger bodies given as bytes, and writes them at once
+
+
+@define(eq=False, kw_only=True)
+class HttpBackend(Backend):
+    """A provider that is reached by HTTP: a dialect, a URL and headers. Override what differs.
+
+    Args:
+        name: its id in the deployment.
+        base_url: the URL before ``path``, without a slash at its end.
+    """
+
+    dialect: ClassVar[Dialect]
+    path: ClassVar[str] = ""
+    """Behind ``base_url``, where requests go."""
+    models_path: ClassVar[str] = "/models"
+
+    name: str = ""
+    base_url: str = ""
+
+    def url(self, target: Target, request: Request) -> str:
+        """Where this request goes."""
+        return self.base_url.rstrip("/") + self.path
+
+    def headers(self, target: Target) -> Mapping[str, str]:
+        """The credential, and whatever else this provider wants."""
+        return {}
+
+    # ---- one attempt
+
+    async def stream(self, exchange: Exchange, target: Target, request: Request) -> AsyncGenerator[Event, None]:
+        """Ask the provider, and read its reply as it comes; relay its frames unread where nobody wants to look.
+
+        Raises:
+            UpstreamError: it refused, broke, was silent or could not be reached.
+        """
+        body = self.dialect.write_request(request)
+        watched = bool(exchange.observers)
+        if watched:
+            exchange.saw("provider", "out", body)
+        response: aiohttp.ClientResponse | None = None
+        try:
+            exchange.waiting = True
+            response = await self._post(exchange.gateway.http, target, request, body)
+            if response.status >= 300:
+                raise await self._refusal(exchange, response)
+            self._keep_headers(exchange, response)
+            reader, relay = self._reader(exchange, request, response)
+            content = response.content
+            while True:
+                exchange.waiting = True
+                try:
+                    data = await content.readany()
+                except aiohttp.ClientPayloadError:
+                    break  # the reader knows whether the reply was complete
+                exchange.waiting = False
+                exchange.reads += 1
+                if not data:
+                    break
+                if watched:
+                    exchange.saw("provider", "in", data)
+                events = tuple(reader.feed(data))
+                if len(events) == 1:
+                    event = events[0]
+                    if relay is not None and type(event) is Raw and event.frame is not None and exchange.committed:
+                        await relay(event.frame.data)  # from socket to socket
+                    else:
+                        yield event
+                elif events:
+                    exchange.more = True  # what came in one read leaves in one write
+                    for event in events:
+                        yield event
+                    exchange.more = False
+                    if exchange.flush is not None:
+                        await exchange.flush()
+                if events and isinstance(events[-1], ResponseEnd | Error):
+                    return
+            exchange.waiting = False
+            for event in reader.close():
+                yield event
+        except asyncio.CancelledError:
+            silence = exchange.interruption(of="provider")
+            if silence is None:
+                raise
+            raise silence from None
+        except aiohttp.ClientError as error:
+            raise self._failure(error) from None
+        except TimeoutError:
+            raise UpstreamTimeout(f"{self._where} did not accept a connection in time.") from None
+        finally:
+            exchange.waiting = exchange.more = False
+            if response is not None:
+                response.release()  # closes the connection unless all was read
+
+    def _keep_headers(self, exchange: Exchange, response: aiohttp.ClientResponse) -> None:
+        passes = exchange.dialect.passes if exchange.dialect.name == self.dialect.name else _retry_after
+        exchange.reply_headers = {name: value for name, value in response.headers.items() if passes(name.lower())}
+
+    async def _refusal(self, exchange: Exchange, response: aiohttp.ClientResponse) -> GatewayError:
+        body = await _up_to(response.content, ERROR_LIMIT)
+        if exchange.observers:
+            exchange.saw("provider", "in", body)
+        if response.status < 400:  # SECURITY: a redirect would carry the key to wherever it points
+            return UpstreamBroken(f"{self._where} answered with a redirect, which is not followed. Check its base_url.")
+        return self.dialect.read_error(response.status, _lowered(response), body)
+
+    def _reader(
+        self, exchange: Exchange, request: Request, response: aiohttp.ClientResponse
+    ) -> tuple[Reader, Callable[[bytes], Awaitable[None]] | None]:
+        """By what came, not by what was asked: some providers answer whole when asked to stream, or the reverse."""
+        stream = response.headers.get("content-type", "").startswith("text/event-stream")
+        if stream == request.stream and exchange.relays(self.dialect):
+            return self.dialect.relay(stream=stream), exchange.relay
+        return self.dialect.reader(stream=stream), None
+
+    async def _post(self, http: aiohttp.ClientSession, target: Target, request: Request, body: bytes) -> aiohttp.ClientResponse:
+        headers = {"content-type": "application/json", **request.headers, **self.headers(target)}
+        url = URL(self.url(target, request))
+        for last in (False, True):
+            try:
+                data = io.BytesIO(body) if len(body) > _LARGE else body
+                return await http.post(url, data=data, headers=headers, allow_redirects=False)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+                # A kept connection that the provider closed at the very moment we used it: nothing was answered, so asking
+                # once more on a fresh one is safe (RFC 9112, 9.3.1 allows it). A refused connection is no such case.
+                if last or isinstance(error, aiohttp.ClientConnectorError):
+                    raise
+        raise AssertionError("the second try returns or raises")
+
+    # ---- models
+
+    async def models(self, gateway: Gateway) -> Sequence[ModelInfo]:
+        """Ask the provider for its list."""
+        headers = self.headers(Target(self.name, ""))
+        try:
+            async with gateway.http.get(self.base_url.rstrip("/") + self.models_path, headers=headers) as response:
+                body = await _up_to(response.content, MODELS_LIMIT)
+                if response.status != 200:
+                    raise self.dialect.read_error(response.status, _lowered(response), body)
+                return self.dialect.read_models(body)
+        except aiohttp.ClientError as error:
+            raise self._failure(error) from None
+        except TimeoutError:
+            raise UpstreamTimeout(f"{self._where} did not accept a connection in time.") from None
+
+    # ---- failures
+
+    @property
+    def _where(self) -> str:
+        return f"The back-end '{self.name}' ({_origin(self.base_url)})"
+
+    def _failure(self, error: aiohttp.ClientError) -> GatewayError:
+        match error:
+            case aiohttp.ServerDisconnectedError():
+                return UpstreamBroken(f"{self._where} closed the connection without an answer. Ask again.")
+            case aiohttp.ClientConnectorDNSError():
+                return UpstreamUnreachable(f"{self._where} is unknown to the network. Check its base_url.")
+            case aiohttp.ServerTimeoutError():
+                return UpstreamTimeout(f"{self._where} did not accept a connection in time.")
+            case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
+                return UpstreamUnreachable(f"{self._where} shows a certificate that is not trusted.")
+            case aiohttp.ClientConnectionError():
+                return UpstreamUnreachable(f"{self._where} cannot be reached. Is it running, and is its base_url right?")
+            case aiohttp.InvalidURL():
+                return Misconfigured(f"The back-end '{self.name}' has a base_url that is no URL.")
+            case _:
+                return UpstreamBroken(f"{self._where} answered what is not HTTP.")
+
+
+async def _up_to(content: aiohttp.StreamReader, limit: int) -> bytes:
+    pieces, size = [], 0
+    while size < limit and (piece := await content.read(limit - size)):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)
+
+
+def _lowered(response: aiohttp.ClientResponse) -> dict[str, str]:
+    return {name.lower(): value for name, value in response.headers.items()}
+
+
+def _retry_after(name: str) -> bool:
+    return name == "retry-after"
+
+
+def _origin(url: str) -> str:
+    """Scheme, host and port: a path may hold an account, a query a key."""
+    try:
+        return str(URL(url).origin())
+    except ValueError:
+        return "no URL"

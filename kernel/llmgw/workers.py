@@ -1,0 +1,124 @@
+"""Several processes on one port: forked, supervised, replaced when they die.
+
+Each binds the port itself with SO_REUSEPORT, and the system spreads connections over them. The supervisor serves nothing:
+it starts workers, passes signals on, and waits.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+
+from attrs import define, field
+
+log = logging.getLogger("llmgw")
+
+QUICK_DEATH = 1.0
+"""A worker that lived for less than these seconds died of its start; replacing such ones is slowed down."""
+
+
+class CannotListen(Exception):
+    """The address is not this machine's, or somebody else listens there."""
+
+
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A bound TCP socket, not yet listening.
+
+    Args:
+        host: a name or an address.
+        port: 0 takes a free one.
+        shared: let other sockets of ours bind the same port (SO_REUSEPORT).
+
+    Raises:
+        CannotListen: the address is not ours, or taken.
+    """
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        sock = socket.socket(family, kind, proto)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(address)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise CannotListen(f"cannot listen on {host}:{port}: {why}. Choose another with --host or --port.") from None
+    return sock
+
+
+@define(eq=False)
+class Supervisor:
+    """Keeps ``count`` workers alive until told to stop.
+
+    Args:
+        count: of processes.
+        work: what a worker does; gets its number, and the process ends with the exit code it returns.
+    """
+
+    count: int
+    work: Callable[[int], int]
+    _workers: dict[int, tuple[int, float]] = field(factory=dict)
+    _stopping: bool = False
+    _failed: int = 0
+
+    def run(self) -> int:
+        """Start the workers and wait for their end.
+
+        Returns:
+            The exit code: 0 after an ordered stop, 1 when workers cannot start.
+        """
+        for one in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(one, self._stop)
+        signal.signal(signal.SIGHUP, self._pass_on)
+        for number in range(self.count):
+            self._start(number)
+        while self._workers:
+            pid, status = os.wait()
+            if pid in self._workers:
+                self._ended(pid, os.waitstatus_to_exitcode(status))
+        return 1 if self._failed else 0
+
+    def _start(self, number: int) -> None:
+        pid = os.fork()
+        if pid:
+            self._workers[pid] = number, time.monotonic()
+            return
+        for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(one, signal.SIG_DFL)
+        code = 1
+        try:
+            code = self.work(number)
+        finally:
+            logging.shutdown()
+            os._exit(code)  # not sys.exit: what the supervisor opened is the supervisor's to close
+
+    def _ended(self, pid: int, code: int) -> None:
+        number, since = self._workers.pop(pid)
+        if self._stopping:
+            return
+        log.warning("worker %d (pid %d) ended with %d and is replaced", number, pid, code)
+        if time.monotonic() - since < QUICK_DEATH:
+            self._failed += 1
+            if self._failed >= 3 * self.count:
+                log.error("workers end as soon as they start; giving up")
+                self._stop(signal.SIGTERM, None)
+                return
+            time.sleep(QUICK_DEATH)
+        else:
+            self._failed = 0
+        if not self._stopping:
+            self._start(number)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._stopping = True
+        self._pass_on(signal.SIGTERM, frame)
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        for pid in tuple(self._workers):
+            with suppress(ProcessLookupError):  # it has just died, and os.wait will tell
+                os.kill(pid, number)

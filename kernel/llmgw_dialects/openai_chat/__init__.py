@@ -1,0 +1,89 @@
+"""Chat Completions, OpenAI's older wire format, as spoken by OpenAI and by everybody who is compatible with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import ClassVar, Final
+
+from llmgw import jsons
+from llmgw.errors import GatewayError, UpstreamError
+from llmgw.model import ModelInfo, Request
+from llmgw.stages import Dialect, Head, Reader, Writer
+from llmgw_dialects.openai_chat import errors, models, requests
+from llmgw_dialects.openai_chat.bodies import WholeWriter
+from llmgw_dialects.openai_chat.names import NAME
+from llmgw_dialects.openai_chat.reading import StreamReader, WholeReader
+from llmgw_dialects.openai_chat.relaying import StreamRelay, WholeRelay
+from llmgw_dialects.openai_chat.writing import StreamWriter
+
+__all__ = ["DIALECT", "OpenAIChat"]
+
+_PASSED: Final = frozenset(
+    {"retry-after", "retry-after-ms", "x-request-id", "x-should-retry", "openai-organization", "openai-processing-ms",
+     "openai-version", "openai-model", "openai-project"}
+)  # fmt: skip
+
+
+class OpenAIChat(Dialect):
+    """The codec of Chat Completions; it has no state, so one serves all."""
+
+    name: ClassVar[str] = NAME
+    request_headers: ClassVar[frozenset[str]] = frozenset({"openai-beta", "x-client-request-id", "idempotency-key"})
+
+    def read_request(self, head: Head, body: bytes) -> Request:
+        """Read what routing needs; the prompt is read when somebody asks for it."""
+        headers = {name: head.headers[name] for name in sorted(self.request_headers) if name in head.headers}
+        return requests.read_request(body, headers)
+
+    def write_request(self, request: Request) -> bytes:
+        """Write a request; what nobody changed is copied if it came in this dialect."""
+        return requests.encode_request(request)[0]
+
+    def reader(self, *, stream: bool) -> Reader:
+        """Reads a reply event by event."""
+        return StreamReader() if stream else WholeReader()
+
+    def relay(self, *, stream: bool) -> Reader:
+        """Reads a reply only as far as its end must be known."""
+        return StreamRelay() if stream else WholeRelay()
+
+    def writer(self, request: Request) -> Writer:
+        """Writes the reply to this request."""
+        return StreamWriter(request) if request.stream else WholeWriter(request)
+
+    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+        """Classify a provider's error."""
+        return errors.read_error(status, headers, body)
+
+    def write_error(self, error: GatewayError) -> bytes:
+        """A body from which the OpenAI SDK raises its own exception."""
+        return errors.write_error(error)
+
+    def read_models(self, body: bytes) -> list[ModelInfo]:
+        """Read a provider's list of models."""
+        return models.read_models(body)
+
+    def write_models(self, models_: Sequence[ModelInfo]) -> bytes:
+        """Write a list of models."""
+        return models.write_models(models_)
+
+    def write_model(self, model: ModelInfo) -> bytes:
+        """Write one model."""
+        return models.write_model(model)
+
+    def example(self, model: str) -> str:
+        """The smallest request for a model."""
+        return jsons.dumps({"model": model, "messages": [{"role": "user", "content": "Say hello."}]}).decode()
+
+    def passes(self, name: str) -> bool:
+        """Whether a response header means something to an OpenAI SDK."""
+        return _passes(name)
+
+
+@lru_cache(maxsize=256)
+def _passes(name: str) -> bool:
+    return name in _PASSED or name.startswith("x-ratelimit-")
+
+
+DIALECT: Final = OpenAIChat()

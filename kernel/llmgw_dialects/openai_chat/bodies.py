@@ -1,0 +1,222 @@
+"""Events become a client's whole body, once the last of them has come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define, field
+
+from llmgw import jsons
+from llmgw.events import Accumulator, BlockDelta, BlockMeta, Choice, Error, Event, Frame, ResponseEnd, ResponseStart, Stop
+from llmgw.model import JSON, Audio, OpaquePart, Part, Reasoning, Refusal, Request, Text, ToolCall
+from llmgw.splice import splice
+from llmgw_dialects.openai_chat.chunks import ChunkReader
+from llmgw_dialects.openai_chat.deltas import write_citation
+from llmgw_dialects.openai_chat.names import NAME, minted
+from llmgw_dialects.openai_chat.patch import patched
+from llmgw_dialects.openai_chat.reasoning import carried_details
+from llmgw_dialects.openai_chat.stops import write_stop
+from llmgw_dialects.openai_chat.usage import write_usage
+from llmgw_dialects.openai_chat.writing import envelope
+
+
+@define(eq=False)
+class WholeWriter:
+    """Writes a whole body.
+
+    Args:
+        request: what it answers.
+    """
+
+    request: Request
+    losses: list[str] = field(factory=list)
+    _gathered: Gathered = field(factory=lambda: Gathered())
+    _frames: list[Frame] = field(factory=list)
+    _pristine: int = 0
+    _count: int = 0
+
+    @property
+    def content_type(self) -> str:
+        """Of what it writes."""
+        return "application/json"
+
+    def idle(self) -> bytes:
+        """Nothing: a body has no room for it."""
+        return b""
+
+    def feed(self, event: Event) -> bytes:
+        """Nothing, until the terminal event; and nothing for an error, which the application answers."""
+        self._count += 1
+        self._pristine += event.pristine
+        if event.frame is not None and (not self._frames or self._frames[-1] is not event.frame):
+            self._frames.append(event.frame)
+        self._gathered.feed(event)
+        if isinstance(event, Error) or not isinstance(event, ResponseEnd):
+            return b""
+        return self._body()
+
+    def _body(self) -> bytes:
+        body = self._whole()
+        if body is None:
+            return jsons.dumps(self._gathered.body(self.request, {}, self.losses))
+        if self._untouched():
+            return body.data
+        before = Gathered()
+        chunks = ChunkReader(whole=True)
+        for event in (*chunks.read(body.tree), *chunks.finish()):
+            before.feed(event)
+        was, now = before.body(self.request, body.tree, []), self._gathered.body(self.request, body.tree, self.losses)
+        return splice(body.data, patched(body.tree, was, now))
+
+    def _whole(self) -> Frame | None:
+        """The provider's own body, if it sent one in this dialect."""
+        bodies = [frame for frame in self._frames if frame.dialect == NAME and frame.data.lstrip()[:1] == b"{"]
+        return bodies[0] if bodies else None
+
+    def _untouched(self) -> bool:
+        return self._pristine == self._count == sum(frame.count for frame in self._frames)
+
+
+@define(eq=False)
+class Gathered:
+    """The events of a reply, folded, and what the fold has no place for."""
+
+    _fold: Accumulator = field(factory=Accumulator)
+    _start: ResponseStart | None = None
+    _stops: dict[int, Stop] = field(factory=dict)
+    _sounds: dict[int, dict[str, Any]] = field(factory=dict)
+
+    def feed(self, event: Event) -> None:
+        """Take one event more."""
+        self._fold.feed(event)
+        match event:
+            case ResponseStart():
+                self._start = event
+            case Stop():
+                self._stops.setdefault(event.choice, event)
+            case BlockDelta(channel="media"):
+                sound = self._sounds.setdefault(event.choice, {})
+                sound["data"] = sound.get("data", "") + event.fragment
+            case BlockMeta(what="extra", value={"transcript": str(words)}):
+                sound = self._sounds.setdefault(event.choice, {})
+                sound["transcript"] = sound.get("transcript", "") + words
+            case _:
+                pass
+
+    def body(self, request: Request, like: JSON, losses: list[str]) -> dict[str, JSON]:
+        """A chat completion.
+
+        Args:
+            request: what it answers.
+            like: a body whose spelling to follow, where a vendor has its own.
+            losses: takes the names of what Chat cannot say.
+        """
+        reply = self._fold.reply()
+        originals = like.get("choices") if isinstance(like, dict) else None
+        out = envelope(self._start, request, "chat.completion")
+        out["choices"] = [
+            self._choice(choice, _message(originals, number), losses) for number, choice in enumerate(reply.choices)
+        ]
+        if reply.usage is not None:
+            out["usage"] = write_usage(reply.usage)
+        return {**out, **(reply.extras.get(NAME) or {})}
+
+    def _choice(self, choice: Choice, like: dict[str, Any], losses: list[str]) -> dict[str, JSON]:
+        texts = [part for part in choice.parts if isinstance(part, Text)]
+        logprobs = [one for part in texts for one in part.logprobs or ()]
+        out: dict[str, JSON] = {"index": choice.index, "message": self._message(choice, like, losses)}
+        out["logprobs"] = {"content": logprobs, "refusal": None} if logprobs else None
+        stop = self._stops.get(choice.index)
+        if stop is not None:
+            own = stop.frame is not None and stop.frame.dialect == NAME
+            out["finish_reason"] = write_stop(stop.reason, own=own, empty=not texts)
+        return out
+
+    def _message(self, choice: Choice, like: dict[str, Any], losses: list[str]) -> dict[str, JSON]:
+        message: dict[str, Any] = {"role": "assistant", **_content(choice.parts, like)}
+        refusals = [part.text for part in choice.parts if isinstance(part, Refusal)]
+        message["refusal"] = "".join(refusals) if refusals else None
+        _reason(message, [part for part in choice.parts if isinstance(part, Reasoning)], like)
+        citations = [(part, citation) for part in choice.parts if isinstance(part, Text) for citation in part.citations]
+        annotations = [entry for _, citation in citations if (entry := write_citation(citation)) is not None]
+        if annotations:
+            message["annotations"] = annotations
+        _calls(message, [(number, part) for number, part in enumerate(choice.parts) if isinstance(part, ToolCall)], choice, like)
+        for part in choice.parts:
+            match part:
+                case Audio():
+                    known = {"id": part.id, "transcript": part.transcript, "expires_at": part.expires_at}
+                    known = {key: value for key, value in known.items() if value is not None}
+                    message["audio"] = {**known, **_joined(known, self._sounds.get(choice.index, {}))}
+                case Text() | Refusal() | Reasoning() | ToolCall():
+                    pass
+                case OpaquePart(dialect=dialect) if dialect == NAME:
+                    pass
+                case _:
+                    losses.append(type(part).__name__)
+        losses += ["citation"] * (len(citations) - len(annotations))
+        return message
+
+
+def _message(originals: JSON, number: int) -> dict[str, Any]:
+    match originals[number] if isinstance(originals, list) and number < len(originals) else None:
+        case {"message": dict(message)}:
+            return message
+        case _:
+            return {}
+
+
+def _content(parts: tuple[Part, ...], like: dict[str, Any]) -> dict[str, JSON]:
+    """A string, or Mistral's list if the provider wrote one."""
+    if not isinstance(like.get("content"), list) and not any(isinstance(part, OpaquePart) for part in parts):
+        texts = [part.text for part in parts if isinstance(part, Text)]
+        return {"content": "".join(texts) if texts or not any(isinstance(part, ToolCall) for part in parts) else None}
+    entries: list[JSON] = []
+    for part in parts:
+        match part:
+            case Text():
+                entries.append({"type": "text", "text": part.text})
+            case Reasoning():
+                entries.append({"type": "thinking", "thinking": [{"type": "text", "text": "".join(part.raw_text)}]})
+            case OpaquePart(dialect=dialect) if dialect == NAME:
+                entries.append(part.raw)
+            case _:
+                pass
+    return {"content": entries}
+
+
+def _reason(message: dict[str, Any], parts: list[Reasoning], like: dict[str, Any]) -> None:
+    """Under the provider's keys, else as ``reasoning_content``, which most clients read."""
+    text = "".join("".join(part.raw_text) or "\n\n".join(part.summary) for part in parts)
+    keys = [key for key in ("reasoning_content", "reasoning") if isinstance(like.get(key), str) and like[key]]
+    if text and not isinstance(message["content"], list):
+        message.update(dict.fromkeys(keys or ["reasoning_content"], text))
+    details = [entry for part in parts for entry in carried_details(part.carrier)]
+    if details:
+        message["reasoning_details"] = details
+
+
+def _calls(message: dict[str, Any], calls: list[tuple[int, ToolCall]], choice: Choice, like: dict[str, Any]) -> None:
+    legacy = like.get("function_call")
+    if calls and isinstance(legacy, dict) and legacy.get("name"):
+        *calls, (_, call) = calls
+        message["function_call"] = {"name": call.name, "arguments": call.arguments}
+    if calls:
+        message["tool_calls"] = [write_call(call, minted("call_", choice.index, n, call.name)) for n, call in calls]
+
+
+def write_call(call: ToolCall, minted_id: str) -> dict[str, JSON]:
+    """An entry of ``tool_calls``."""
+    entry: dict[str, JSON] = {"id": call.call_id or minted_id}
+    if call.kind == "custom":
+        entry |= {"type": "custom", "custom": {"name": call.name, "input": call.arguments}}
+    else:
+        entry |= {"type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+    if call.carrier is not None and call.carrier.kind == "thought_signature":
+        entry["extra_content"] = {"google": {"thought_signature": call.carrier.payload}}
+    return entry
+
+
+def _joined(known: dict[str, Any], sound: dict[str, Any]) -> dict[str, Any]:
+    words = (known.get("transcript") or "") + sound.get("transcript", "")
+    return {**sound, "transcript": words} if words else sound

@@ -1,0 +1,181 @@
+"""Events become pieces of chunks: what of ``choices[].delta`` one event is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from attrs import define, field, frozen
+
+from llmgw.events import BlockDelta, BlockKind, BlockMeta, BlockStart, Event, Stop
+from llmgw.model import JSON, Carrier, Citation
+from llmgw_dialects.openai_chat.names import NAME, minted
+from llmgw_dialects.openai_chat.reasoning import carried_details, extra_details
+from llmgw_dialects.openai_chat.stops import write_stop
+
+_KEYS: Final = {
+    "text": "content",
+    "reasoning_raw": "reasoning_content",
+    "reasoning_summary": "reasoning_content",
+    "refusal": "refusal",
+}
+
+
+@frozen
+class Piece:
+    """Part of a chunk: of one choice, a delta, or logprobs, or the finish_reason."""
+
+    choice: int
+    delta: dict[str, Any] = field(factory=dict)
+    logprobs: JSON = None
+    finish: str | None = None
+
+
+@define
+class _Block:
+    kind: BlockKind
+    legacy: bool = False
+    tool: int = 0
+    details: bool = False
+    part: int | None = None
+
+
+@define(eq=False)
+class Deltas:
+    """Turns events into pieces; knows the numbers of tool calls and annotations."""
+
+    losses: list[str] = field(factory=list)
+    _blocks: dict[tuple[int, int], _Block] = field(factory=dict)
+    _tools: dict[int, int] = field(factory=dict)
+    _annotations: dict[int, int] = field(factory=dict)
+    _texts: set[int] = field(factory=set)
+
+    def pieces(self, event: Event) -> Iterable[Piece]:
+        """What an event is worth; events of blocks that Chat has no word for are worth nothing."""
+        match event:
+            case BlockStart():
+                return self._start(event)
+            case BlockDelta():
+                return self._delta(event)
+            case BlockMeta():
+                return self._meta(event)
+            case Stop():
+                own = event.frame is not None and event.frame.dialect == NAME
+                reason = write_stop(event.reason, own=own, empty=event.choice not in self._texts)
+                return [Piece(event.choice, finish=reason)]
+            case _:
+                return ()
+
+    def _start(self, event: BlockStart) -> Iterable[Piece]:
+        block = self._blocks[event.choice, event.index] = _Block(event.kind, legacy=bool(event.meta.get("legacy")))
+        if event.kind in ("tool_call", "custom_tool_call"):
+            return [Piece(event.choice, self._call(event, block))]
+        if event.kind == "media" and event.meta.get("type") == "audio":
+            return [Piece(event.choice, {"audio": {key: value for key, value in event.meta.items() if key != "type"}})]
+        if event.kind == "opaque" and event.meta.get("dialect") == NAME:
+            return [Piece(event.choice, {"content": [event.meta["raw"]]})]
+        if event.kind not in ("text", "reasoning", "refusal"):
+            self.losses.append(event.kind)
+        return ()
+
+    def _call(self, event: BlockStart, block: _Block) -> dict[str, Any]:
+        name = event.meta.get("name") or ""
+        if block.legacy:
+            return {"function_call": {"name": name, "arguments": ""}}
+        following = self._tools.get(event.choice, 0)
+        given = event.meta.get("index")
+        block.tool = given if isinstance(given, int) else following
+        self._tools[event.choice] = max(following, block.tool + 1)
+        ident = event.meta.get("call_id") or minted("call_", event.choice, event.index, name)
+        entry: dict[str, Any] = {"index": block.tool, "id": ident}
+        if block.kind == "custom_tool_call":
+            entry |= {"type": "custom", "custom": {"name": name, "input": ""}}
+        else:
+            entry |= {"type": "function", "function": {"name": name, "arguments": ""}}
+        return {"tool_calls": [entry]}
+
+    def _delta(self, event: BlockDelta) -> Iterable[Piece]:
+        block = self._blocks.setdefault((event.choice, event.index), _Block("text"))
+        match event.channel:
+            case "args" | "input" if block.legacy:
+                return [Piece(event.choice, {"function_call": {"arguments": event.fragment}})]
+            case "args":
+                entry = {"index": block.tool, "function": {"arguments": event.fragment}}
+                return [Piece(event.choice, {"tool_calls": [entry]})]
+            case "input":
+                return [Piece(event.choice, {"tool_calls": [{"index": block.tool, "custom": {"input": event.fragment}}]})]
+            case "media":
+                return [Piece(event.choice, {"audio": {"data": event.fragment}})] if block.kind == "media" else ()
+            case channel:
+                if channel == "text":
+                    self._texts.add(event.choice)
+                # summary parts are paragraphs; Chat has but one string
+                gap = "\n\n" if channel == "reasoning_summary" and block.part not in (None, event.part) else ""
+                block.part = event.part
+                return [Piece(event.choice, {_KEYS[channel]: gap + event.fragment})]
+
+    def _meta(self, event: BlockMeta) -> Iterable[Piece]:
+        block = self._blocks.setdefault((event.choice, event.index), _Block("text"))
+        match event.value:
+            case Citation():
+                return self._citation(event.choice, event.value)
+            case Carrier():
+                return self._carrier(event.choice, event.value, block)
+            case list() if event.what == "logprobs":
+                key = "refusal" if block.kind == "refusal" else "content"
+                other = "content" if key == "refusal" else "refusal"
+                return [Piece(event.choice, logprobs={key: event.value, other: None})]
+            case dict() if details := extra_details(event.value):
+                block.details = True
+                own = event.frame is not None and event.frame.dialect == NAME  # then as the provider counts, or does not
+                return [Piece(event.choice, {"reasoning_details": details if own else _indexed(details)})]
+            case dict() if block.kind == "media" and event.what == "extra":
+                return [Piece(event.choice, {"audio": dict(event.value)})]
+            case {"annotations": list(entries)}:
+                return [Piece(event.choice, {"annotations": [self._annotation(event.choice, entry) for entry in entries]})]
+            case _:
+                return ()
+
+    def _citation(self, choice: int, citation: Citation) -> Iterable[Piece]:
+        entry = write_citation(citation)
+        if entry is None:
+            self.losses.append(f"citation.{citation.kind}")
+            return ()
+        return [Piece(choice, {"annotations": [self._annotation(choice, entry)]})]
+
+    def _annotation(self, choice: int, entry: JSON) -> JSON:
+        """With an index: the SDK's accumulator raises at a list without."""
+        number = self._annotations.get(choice, 0)
+        self._annotations[choice] = number + 1
+        return {"index": number, **entry} if isinstance(entry, dict) else entry
+
+    def _carrier(self, choice: int, carrier: Carrier, block: _Block) -> Iterable[Piece]:
+        if carrier.kind == "thought_signature" and block.kind == "tool_call" and not block.legacy:
+            google = {"google": {"thought_signature": carrier.payload}}
+            # without a function the SDK's accumulator asserts
+            entry = {"index": block.tool, "function": {"arguments": ""}, "extra_content": google}
+            return [Piece(choice, {"tool_calls": [entry]})]
+        if carrier.kind == "details" and block.kind == "reasoning":
+            # the pieces, where there were some, have said it already
+            return () if block.details else [Piece(choice, {"reasoning_details": _indexed(carried_details(carrier))})]
+        self.losses.append(f"carrier.{carrier.kind}")
+        return ()
+
+
+def write_citation(citation: Citation) -> dict[str, JSON] | None:
+    """An annotation; None where Chat has no word for the citation."""
+    if isinstance(citation.raw, dict) and citation.raw.get("type") == "url_citation":
+        return citation.raw
+    if citation.url is None:
+        return None
+    start, end = (citation.start or 0, citation.end or 0) if citation.unit == "codepoint" else (0, 0)
+    cited = {"start_index": start, "end_index": end, "title": citation.title or "", "url": citation.url}
+    return {"type": "url_citation", "url_citation": cited}
+
+
+def _indexed(details: list[JSON]) -> list[JSON]:
+    """With an index each: the SDK's accumulator raises at a list without."""
+    return [
+        {**entry, "index": number} if isinstance(entry, dict) and entry.get("index") is None else entry
+        for number, entry in enumerate(details)
+    ]

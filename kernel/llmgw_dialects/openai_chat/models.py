@@ -1,0 +1,63 @@
+"""Lists of models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llmgw import jsons
+from llmgw.model import JSON, ModelInfo
+from llmgw_dialects.openai_chat.errors import broken
+
+
+def read_models(body: bytes) -> list[ModelInfo]:
+    """Read a provider's list: bare, or under ``data`` or ``models``.
+
+    Raises:
+        UpstreamBroken: it is none of these.
+    """
+    try:
+        tree = jsons.loads(body)
+    except jsons.JsonError:
+        tree = None
+    match tree:
+        case list(entries) | {"data": list(entries)} | {"models": list(entries)}:
+            return [info for entry in entries if (info := _info(entry)) is not None]
+        case _:
+            raise broken(body, "a list of models was expected")
+
+
+def write_models(models: Sequence[ModelInfo]) -> bytes:
+    """Write a list of models."""
+    return jsons.dumps({"object": "list", "data": [_written(model) for model in models]})
+
+
+def write_model(model: ModelInfo) -> bytes:
+    """Write one model."""
+    return jsons.dumps(_written(model))
+
+
+def _written(model: ModelInfo) -> dict[str, JSON]:
+    return {"id": model.id, "object": "model", "created": model.created or 0, "owned_by": model.owned_by or "llmgw"}
+
+
+def _info(entry: JSON) -> ModelInfo | None:
+    if isinstance(entry, str):
+        return ModelInfo(entry)
+    if not isinstance(entry, dict):
+        return None
+    ident = _first(entry, "id", "name", "model")
+    if not ident:
+        return None
+    created = entry.get("created")
+    return ModelInfo(
+        id=ident,
+        owned_by=_first(entry, "owned_by", "organization", "publisher"),
+        created=int(created) if isinstance(created, (int, float)) else None,
+        display_name=_first(entry, "display_name", "name") or None,
+        raw=entry,
+    )
+
+
+def _first(entry: dict[str, Any], *keys: str) -> str:
+    return next((entry[key] for key in keys if isinstance(entry.get(key), str) and entry[key]), "")

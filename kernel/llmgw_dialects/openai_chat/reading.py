@@ -1,0 +1,184 @@
+"""A provider's reply becomes events: a stream frame by frame, a whole body at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from attrs import define, field
+
+from llmgw import jsons, sse
+from llmgw.errors import UpstreamBroken, UpstreamRefused
+from llmgw.events import Error, Event, Frame, Progress, Raw, ResponseEnd, cut_short, framed
+from llmgw_dialects.openai_chat.chunks import ChunkReader
+from llmgw_dialects.openai_chat.errors import broken, error_in, refused_in_band
+from llmgw_dialects.openai_chat.names import NAME
+
+EMPTY = "it sent nothing"
+
+
+@define(eq=False)
+class StreamReader:
+    """Reads a stream.
+
+    An error of the provider's is told when the stream closes: its frame then holds all bytes that followed, so that a client
+    of this dialect gets them and yet nothing comes behind the terminal event.
+    """
+
+    _splitter: sse.Splitter = field(factory=sse.Splitter)
+    _chunks: ChunkReader = field(factory=ChunkReader)
+    _rest: list[bytes] = field(factory=list)
+    _ended: bool = False
+
+    def feed(self, data: bytes) -> Iterable[Event]:
+        """Take bytes as they arrive."""
+        if self._ended:
+            return ()
+        if self._rest:
+            self._rest.append(data)
+            return ()
+        try:
+            block = self._splitter.feed(data)
+        except UpstreamBroken as error:
+            self._ended = True
+            return [Error(error=error)]
+        return self._frames(sse.frames(block)) if block else ()
+
+    def close(self) -> Iterable[Event]:
+        """The provider has closed."""
+        if self._ended:
+            return ()
+        events: list[Event] = []
+        if not self._rest and (last := self._splitter.close()):
+            events = self._last(last)
+        if self._ended:
+            return events
+        self._ended = True
+        if self._rest:
+            return [*events, _in_band(b"".join(self._rest))]
+        if self._chunks.complete:
+            return [*events, ResponseEnd()]
+        return [*events, Error(error=cut_short() if self._chunks.started else cut_short(EMPTY))]
+
+    def _frames(self, frames: list[bytes]) -> list[Event]:
+        events: list[Event] = []
+        for number, frame in enumerate(frames):
+            events += self._frame(frame)
+            if self._rest:
+                self._rest += [*frames[number + 1 :], self._splitter.close()]
+            if self._rest or self._ended:
+                break
+        return events
+
+    def _last(self, frame: bytes) -> list[Event]:
+        """A last frame without its empty line; one that breaks off in its JSON says nothing."""
+        _, data = sse.parse(frame)
+        if data is not None and data != b"[DONE]" and _loaded(data) is None and not self._chunks.empty:
+            return []
+        return self._frame(frame)
+
+    def _frame(self, frame: bytes) -> list[Event]:
+        name, data = sse.parse(frame)
+        if data is None:
+            return self._comment(frame)
+        made = Frame(NAME, frame)
+        if data == b"[DONE]":
+            return self._done(made)
+        tree = _loaded(data)
+        if isinstance(tree, dict) and (name == "error" or error_in(tree) is not None):
+            self._rest.append(frame)
+            return []
+        if not isinstance(tree, dict):
+            self._ended = True
+            return [Error(error=broken(data, "a stream of JSON objects was expected"))]
+        made.tree = tree
+        return framed(self._chunks.read(tree) or [Raw(dialect=NAME, name=name, payload=tree)], made)
+
+    def _comment(self, frame: bytes) -> list[Event]:
+        if frame.lstrip()[:1] in (b"{", b"[", b"<") and not self._chunks.started:  # a page or an error instead of a stream
+            self._rest.append(frame)
+            return []
+        return framed([Progress()], Frame(NAME, frame))
+
+    def _done(self, frame: Frame) -> list[Event]:
+        self._ended = True
+        if self._chunks.empty:
+            return [*framed([Raw(dialect=NAME)], frame), Error(error=cut_short(EMPTY))]
+        return framed([*self._chunks.finish(), ResponseEnd()], frame)
+
+
+@define(eq=False)
+class Body:
+    """Gathers a whole body, up to a limit."""
+
+    limit: int = sse.LIMIT
+    _pieces: list[bytes] = field(factory=list)
+    _size: int = 0
+
+    def add(self, data: bytes) -> None:
+        """Take a piece; what is over the limit is let go."""
+        self._size += len(data)
+        if self._size <= self.limit:
+            self._pieces.append(data)
+
+    def take(self) -> tuple[bytes, dict[str, Any]]:
+        """The body, as bytes and as JSON, which is a chat completion.
+
+        Raises:
+            UpstreamRefused: it is an error.
+            UpstreamBroken: it is neither, or too large.
+        """
+        if self._size > self.limit:
+            raise UpstreamBroken(f"The provider sent a reply of more than {self.limit} bytes.")
+        data = b"".join(self._pieces)
+        tree = _loaded(data)
+        if isinstance(tree, dict) and (error := error_in(tree)) is not None:
+            raise refused_in_band(error, data, "application/json")
+        if not isinstance(tree, dict) or not isinstance(tree.get("choices"), list):
+            raise broken(data, "a chat completion with a list of choices was expected")
+        return data, tree
+
+
+@define(eq=False)
+class WholeReader:
+    """Reads a whole body, as the one chunk of a stream that is complete."""
+
+    _body: Body = field(factory=Body)
+
+    def feed(self, data: bytes) -> Iterable[Event]:
+        """Take bytes as they arrive."""
+        self._body.add(data)
+        return ()
+
+    def close(self) -> Iterable[Event]:
+        """The provider has closed: all events."""
+        try:
+            data, tree = self._body.take()
+        except (UpstreamBroken, UpstreamRefused) as error:
+            return [Error(error=error)]
+        chunks = ChunkReader(whole=True)
+        events = [*chunks.read(tree), *chunks.finish()]
+        frame = Frame(NAME, data, tree=tree)
+        if chunks.empty:
+            return [*framed([*events, Raw(dialect=NAME)], frame), Error(error=cut_short("it has no choices"))]
+        return framed([*events, ResponseEnd()], frame)
+
+
+def _loaded(data: bytes) -> Any:
+    try:
+        return jsons.loads(data)
+    except jsons.JsonError:
+        return None
+
+
+def _in_band(rest: bytes) -> Error:
+    """The terminal event for an error that came where a frame was expected."""
+    frame = Frame(NAME, rest)
+    for one in sse.frames(rest):
+        _, data = sse.parse(one)
+        tree = _loaded(rest.strip() if data is None else data)
+        if isinstance(tree, dict):
+            error = error_in(tree)
+            refused = refused_in_band(tree if error is None else error, rest, "text/event-stream")
+            return framed([Error(error=refused)], frame)[0]
+    return Error(error=broken(rest, "a stream of events was expected"))

@@ -1,0 +1,179 @@
+"""The fast path: client and provider both speak this dialect and nobody looks, so frames pass in blocks, unread.
+
+Three things must be known all the same: whether anything meaningful has come (before that, a failure can still go to another
+target), whether an error came, and whether the reply was complete. Bytes are searched for these; JSON is read only of the
+first frames and of frames that may hold an error. Inside JSON a quote is escaped, so a model that writes ``"error"`` or
+``"finish_reason": "stop"`` is not mistaken for its provider.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+from attrs import define, field
+
+from llmgw import jsons, sse
+from llmgw.errors import UpstreamBroken, UpstreamRefused
+from llmgw.events import Error, Event, Frame, Raw, ResponseEnd, cut_short, framed
+from llmgw_dialects.openai_chat.errors import broken, error_in, refused_in_band
+from llmgw_dialects.openai_chat.names import NAME
+from llmgw_dialects.openai_chat.reading import EMPTY, Body
+
+_FINISHED: Final = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
+_DONE: Final = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\]")
+
+
+@define(eq=False)
+class StreamRelay:
+    """Relays a stream."""
+
+    _splitter: sse.Splitter = field(factory=sse.Splitter)
+    _held: list[bytes] = field(factory=list)
+    """Whole frames from the start of the stream, none of them meaningful."""
+
+    _passing: bool = False
+    _complete: bool = False
+    _ended: bool = False
+    _rest: list[bytes] = field(factory=list)
+    """From an error on, all bytes; they are relayed as well if the client has begun to get the reply."""
+
+    def feed(self, data: bytes) -> Iterable[Event]:
+        """Take bytes as they arrive."""
+        if self._ended:
+            return ()
+        if self._rest:
+            self._rest.append(data)
+            return [_raw(data)] if self._passing and data else ()
+        try:
+            block = self._splitter.feed(data)
+        except UpstreamBroken as error:
+            return self._end(error)
+        return self._block(block) if block else ()
+
+    def close(self) -> Iterable[Event]:
+        """The provider has closed."""
+        if self._ended:
+            return ()
+        events: list[Event] = []
+        last = self._splitter.close()
+        if last and not self._rest and ((self._held == [] and not self._passing) or _whole(last)):
+            events += self._block(last)
+        if self._ended:
+            return events
+        if self._rest:
+            return [*events, *self._failed()]
+        if not self._passing:
+            return [*events, *self._end(cut_short(EMPTY))]
+        return [*events, *self._end(None if self._complete else cut_short())]
+
+    def _block(self, block: bytes) -> Iterable[Event]:
+        if not self._passing:
+            return self._opening(block)
+        if (b'"error"' in block or b"event:" in block) and (at := _error_at(block)) is not None:
+            self._rest = [block[at:], self._splitter.close()]
+            return [_raw(b"".join([block[:at], *self._rest]))]
+        if not self._complete:
+            self._complete = _FINISHED.search(block) is not None or _DONE.search(block) is not None
+        return [_raw(block)]
+
+    def _opening(self, block: bytes) -> Iterable[Event]:
+        """Nothing meaningful has come yet: look at each frame."""
+        frames = sse.frames(block)
+        for number, frame in enumerate(frames):
+            name, data = sse.parse(frame)
+            tree = _loaded(frame.strip() if data is None else data)
+            if isinstance(tree, dict) and (name == "error" or error_in(tree) is not None):
+                self._rest = [*self._held, *frames[number:], self._splitter.close()]
+                return ()
+            if data is None and frame.lstrip()[:1] in (b"{", b"[", b"<"):
+                return self._end(broken(frame, "a stream of events was expected"))
+            if data not in (None, b"[DONE]") and not isinstance(tree, dict):
+                return self._end(broken(data or b"", "a stream of JSON objects was expected"))
+            if isinstance(tree, dict) and _says(tree):
+                self._passing = True
+                return self._block(b"".join([*self._held, *frames[number:]]))
+            self._held.append(frame)
+        return ()
+
+    def _failed(self) -> list[Event]:
+        rest = b"".join(self._rest)
+        body = rest[_error_at(rest) or 0 :] if self._passing else rest
+        error: Any = None
+        for frame in sse.frames(body):
+            _, data = sse.parse(frame)
+            tree = _loaded(frame.strip() if data is None else data)
+            error = (error_in(tree) or tree) if isinstance(tree, dict) and error is None else error
+        return self._end(refused_in_band(error, rest, "text/event-stream"))
+
+    def _end(self, error: UpstreamBroken | UpstreamRefused | None) -> list[Event]:
+        self._ended = True
+        if error is None:
+            return framed([ResponseEnd()], Frame(NAME, b""))
+        if self._rest and self._passing:  # the client has the provider's own words already
+            return framed([Error(error=error)], Frame(NAME, b""))
+        return [Error(error=error)]
+
+
+@define(eq=False)
+class WholeRelay:
+    """Relays a whole body, once it is seen to be one."""
+
+    _body: Body = field(factory=Body)
+
+    def feed(self, data: bytes) -> Iterable[Event]:
+        """Take bytes as they arrive."""
+        self._body.add(data)
+        return ()
+
+    def close(self) -> Iterable[Event]:
+        """The provider has closed."""
+        try:
+            data, tree = self._body.take()
+        except (UpstreamBroken, UpstreamRefused) as error:
+            return [Error(error=error)]
+        return [*framed([Raw(dialect=NAME)], Frame(NAME, data, tree=tree)), *framed([ResponseEnd()], Frame(NAME, b""))]
+
+
+def _raw(block: bytes) -> Raw:
+    return framed([Raw(dialect=NAME)], Frame(NAME, block))[0]
+
+
+def _error_at(block: bytes) -> int | None:
+    """Where the first frame that is an error begins."""
+    at = 0
+    for frame in sse.frames(block):
+        name, data = sse.parse(frame)
+        if name == "error" or (data is not None and b'"error"' in data and _is_error(_loaded(data))):
+            return at
+        at += len(frame)
+    return None
+
+
+def _is_error(tree: Any) -> bool:
+    return isinstance(tree, dict) and error_in(tree) is not None
+
+
+def _says(tree: dict[str, Any]) -> bool:
+    """Whether a chunk has more than a role."""
+    for choice in tree.get("choices") or ():
+        if not isinstance(choice, dict):
+            continue
+        delta = choice.get("delta") or choice.get("message")
+        if choice.get("finish_reason") or (isinstance(delta, dict) and any(v for key, v in delta.items() if key != "role")):
+            return True
+    return False
+
+
+def _whole(last: bytes) -> bool:
+    """Whether a last frame without its empty line is all there."""
+    _, data = sse.parse(last)
+    return data is not None and (data == b"[DONE]" or _loaded(data) is not None)
+
+
+def _loaded(data: bytes) -> Any:
+    try:
+        return jsons.loads(data)
+    except jsons.JsonError:
+        return None

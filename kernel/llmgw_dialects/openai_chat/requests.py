@@ -1,0 +1,160 @@
+"""Requests: read lazily, written back to the byte where nobody changed anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from llmgw import jsons
+from llmgw.errors import BadRequest, InvalidField
+from llmgw.model import JSON, Loss, Prompt, RawDoc, Request, sourced
+from llmgw.splice import KEEP, merged, splice
+from llmgw_dialects.openai_chat.edits import Edits
+from llmgw_dialects.openai_chat.fields import invalid, opt_bool, opt_list, opt_object
+from llmgw_dialects.openai_chat.losses import Losses
+from llmgw_dialects.openai_chat.messages import read_messages, write_items
+from llmgw_dialects.openai_chat.names import NAME
+from llmgw_dialects.openai_chat.settings import read_settings, write_settings
+from llmgw_dialects.openai_chat.tools import read_choice, read_function, read_tool, read_web_search, write_choice, write_tool
+
+# leading members with plain values, then the model; possessive, so that it never looks twice
+_MODEL: Final = re.compile(
+    rb'\s*+\{\s*+(?:(?!"model")"[^"\\]*+"\s*+:\s*+(?:"[^"\\]*+"|[-0-9.eE+]++|true|false|null)\s*+,\s*+)*+'
+    rb'"model"\s*+:\s*+("[^"\\]*+")'
+)
+
+
+# ---- reading ------------------------------------------------------------------------------------
+
+
+def read_request(body: bytes, headers: Mapping[str, str]) -> Request:
+    """Read what routing needs, and look no deeper than the roles of the messages.
+
+    Args:
+        body: as it came.
+        headers: those that mean something to a provider.
+    """
+    try:
+        tree = jsons.loads(body)
+    except jsons.JsonError as error:
+        raise BadRequest(f"The body of your request is not valid JSON: {error}.") from None
+    if not isinstance(tree, dict):
+        raise BadRequest('The body of your request must be a JSON object, as {"model": …, "messages": […]}.')
+    model = tree.get("model")
+    if not isinstance(model, str) or not model:
+        raise InvalidField("You must name a model: 'model' must be a string that is not empty.", param="model")
+    _check_messages(tree.get("messages"))
+    options = opt_object(tree, "stream_options", ()) or {}
+    return Request(
+        dialect=NAME,
+        model=model,
+        stream=opt_bool(tree, "stream", ()) or False,
+        stream_usage=options.get("include_usage") is True,
+        raw=RawDoc(NAME, body, tree=tree),
+        headers=headers,
+        load=read_prompt,
+    )
+
+
+def read_prompt(doc: RawDoc) -> Prompt:
+    """Read all that the model is told.
+
+    Raises:
+        InvalidField: a field we know is of a type that it cannot have.
+    """
+    tree: dict[str, Any] = doc.tree
+    tools = [sourced(read_tool(tool, ("tools", n)), doc, ("tools", n), tool) for n, tool in _listed(tree, "tools")]
+    tools += [
+        sourced(read_function(tool, ("functions", n)), doc, ("functions", n), tool) for n, tool in _listed(tree, "functions")
+    ]
+    if (search := opt_object(tree, "web_search_options", ())) is not None:
+        tools.append(sourced(read_web_search(search), doc, ("web_search_options",), search))
+    return Prompt(
+        items=read_messages(tree["messages"], doc),
+        tools=tuple(tools),
+        tool_choice=read_choice(tree),
+        **read_settings(tree),
+    )
+
+
+def _check_messages(messages: JSON) -> None:
+    if not isinstance(messages, list):
+        raise invalid(("messages",), "an array of objects", messages)
+    if not messages:
+        raise InvalidField("'messages' must hold at least one message.", param="messages")
+    for n, message in enumerate(messages):
+        if not isinstance(message, dict):
+            raise invalid(("messages", n), "an object", message)
+        if not isinstance(message.get("role"), str):
+            raise invalid(("messages", n, "role"), "a string", message.get("role"))
+
+
+def _listed(tree: dict[str, Any], key: str) -> enumerate[Any]:
+    return enumerate(opt_list(tree, key, ()) or ())
+
+
+# ---- writing ------------------------------------------------------------------------------------
+
+
+def encode_request(request: Request) -> tuple[bytes, list[Loss]]:
+    """Write a request for a provider.
+
+    Returns:
+        The body, and what it could not say.
+    """
+    losses = Losses(request.dialect)
+    raw = request.raw
+    if raw is None or raw.dialect != NAME:
+        return jsons.dumps(_written(request, losses)), losses.found
+    if request.untouched:
+        return _addressed(request, raw), []
+    template = Edits(raw, read_prompt(raw), losses).template(request.prompt)
+    template.update(_envelope(request, raw.tree))
+    return splice(raw.data, template), losses.found
+
+
+def _written(request: Request, losses: Losses) -> dict[str, JSON]:
+    """A body from scratch: always the same for the same request, with only what is set."""
+    prompt = request.prompt
+    out: dict[str, JSON] = {"model": request.model, "messages": write_items(prompt.items, losses)}
+    if request.stream:
+        out["stream"] = True
+        if request.stream_usage:
+            out["stream_options"] = {"include_usage": True}
+    tools: list[JSON] = []
+    for tool in prompt.tools:
+        if getattr(tool, "kind", None) == "web_search" and getattr(tool, "vendor", None) == "openai":
+            out["web_search_options"] = getattr(tool, "config", None) or {}
+        else:
+            tools += write_tool(tool, losses)
+    if tools:
+        out["tools"] = tools
+    if tools or (prompt.tool_choice is not None and prompt.tool_choice.mode == "none"):
+        out |= write_choice(prompt.tool_choice, False, losses)
+    return {**out, **write_settings(prompt, {}, losses)}
+
+
+def _addressed(request: Request, raw: RawDoc) -> bytes:
+    """The client's own bytes, addressed to the provider's model."""
+    changes = _envelope(request, raw.tree)
+    if not changes:
+        return raw.data
+    found = _MODEL.match(raw.data) if changes.keys() == {"model"} else None
+    # once only: were the key repeated, the last one would count
+    if found and raw.data.count(b'"model"') == 1 and jsons.loads(found[1]) == raw.tree["model"]:
+        return raw.data[: found.start(1)] + jsons.dumps(request.model) + raw.data[found.end(1) :]
+    return splice(raw.data, merged(raw.tree, changes))
+
+
+def _envelope(request: Request, tree: dict[str, Any]) -> dict[str, Any]:
+    """The fields outside the prompt that are not what the body says."""
+    changes: dict[str, Any] = {}
+    if request.model != tree["model"]:
+        changes["model"] = request.model
+    if request.stream != bool(tree.get("stream")):
+        changes["stream"] = request.stream
+    options = tree.get("stream_options") or {}
+    if request.stream_usage != (options.get("include_usage") is True):
+        changes["stream_options"] = {**dict.fromkeys(options, KEEP), "include_usage": request.stream_usage}
+    return changes

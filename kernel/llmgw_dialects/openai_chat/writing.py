@@ -1,0 +1,211 @@
+"""Events become a client's stream: frames that came through untouched are copied, everything else is written anew.
+
+Events of one frame arrive one behind the other. Once all of them have come untouched the frame goes out as it is. If one was
+changed, dropped, or had something put before it, what there is of the frame is written as a chunk of its own, built on the
+original chunk, so that keys we do not know survive and nothing is sent twice.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import define, field
+
+from llmgw import jsons, splice, sse
+from llmgw.events import Error, Event, Frame, Progress, Raw, ResponseEnd, ResponseStart, Usage, UsageUpdate
+from llmgw.model import JSON, Request
+from llmgw_dialects.openai_chat.deltas import Deltas, Piece
+from llmgw_dialects.openai_chat.errors import error_body
+from llmgw_dialects.openai_chat.names import NAME, minted
+from llmgw_dialects.openai_chat.rebuilt import Rebuilder
+from llmgw_dialects.openai_chat.usage import write_usage
+
+KEEP_ALIVE: Final = b": keep-alive\n\n"
+DONE: Final = b"data: [DONE]\n\n"
+_BLANK: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
+
+
+@define(eq=False)
+class StreamWriter:
+    """Writes a stream.
+
+    Args:
+        request: what it answers.
+    """
+
+    request: Request
+    deltas: Deltas = field(factory=Deltas)
+    _frame: Frame | None = None
+    _group: list[Event] = field(factory=list)
+    _told: Frame | None = None
+    """The frame of which part was written anew; the keys we do not know went with it."""
+
+    _start: ResponseStart | None = None
+    _renamed: dict[str, JSON] = field(factory=dict)
+    _begun: set[int] = field(factory=set)
+    _usage: Usage | None = None
+    _own: bool = False
+    _dangling: bool = False
+
+    @property
+    def content_type(self) -> str:
+        """Of what it writes."""
+        return "text/event-stream; charset=utf-8"
+
+    def idle(self) -> bytes:
+        """A comment, which all SDKs skip."""
+        return KEEP_ALIVE
+
+    def feed(self, event: Event) -> bytes:
+        """What the client gets for this event."""
+        frame = event.frame if event.frame is not None and event.frame.dialect == NAME else None
+        out = b"" if frame is self._frame else self._flush()
+        if frame is None:
+            return self._separated(out + self._foreign(event))
+        self._frame = frame
+        self._group.append(event)
+        if len(self._group) >= frame.count or isinstance(event, (ResponseEnd, Error)):
+            out += self._flush()
+        return self._separated(out)
+
+    def _flush(self) -> bytes:
+        """What has come of the frame at hand."""
+        frame, group = self._frame, self._group
+        if frame is None or not group:
+            return b""
+        self._frame, self._group = None, []
+        for event in group:
+            if isinstance(event, ResponseStart):
+                self._begin(event)
+        pieces = [(event, list(self.deltas.pieces(event))) for event in group]
+        self._begun.update(piece.choice for _, made in pieces for piece in made)
+        self._begun.update(_choices(frame.tree))  # a chunk that only has a role is worth no piece
+        if len(group) == frame.count and self._told is not frame and all(event.pristine for event in group):
+            return self._usage_due(group) + self._copied(frame)
+        out = self._rebuilt(frame, pieces)
+        self._told = frame
+        return out
+
+    def _begin(self, event: ResponseStart) -> None:
+        """Remember who speaks; a name that was changed must be the same in each chunk."""
+        self._start = event
+        tree = event.frame.tree if event.frame is not None else None
+        if not event.pristine and isinstance(tree, dict):
+            named = {"id": event.id, "created": event.created, "model": event.model}
+            self._renamed = {key: value for key, value in named.items() if value is not None and value != tree.get(key)}
+
+    def _copied(self, frame: Frame) -> bytes:
+        changed = {key: value for key, value in self._renamed.items() if isinstance(frame.tree, dict) and key in frame.tree}
+        if not changed:
+            return frame.data
+        _, data = sse.parse(frame.data)
+        return frame.data if data is None else _framed(splice.splice(data, splice.merged(frame.tree, changed)))
+
+    def _rebuilt(self, frame: Frame, pieces: list[tuple[Event, list[Piece]]]) -> bytes:
+        out = b""
+        rest: list[tuple[Event, list[Piece]]] = []
+        for event, made in pieces:
+            match event:
+                case ResponseEnd():
+                    out += self._chunk(frame, rest) + self._usage_due([event]) + DONE
+                    rest = []
+                case Error() | Raw() | Progress():
+                    out += self._chunk(frame, rest) + self._alone(event)
+                    rest = []
+                case _:
+                    rest.append((event, made))
+        self._own = True
+        return out + self._chunk(frame, rest)
+
+    def _chunk(self, frame: Frame, pieces: list[tuple[Event, list[Piece]]]) -> bytes:
+        if not pieces or not isinstance(frame.tree, dict):
+            return b""
+        first = self._told is not frame
+        chunk = Rebuilder(frame.tree, first=first).build(pieces)
+        return b"" if chunk is None else _framed(jsons.dumps({**chunk, **self._renamed}))
+
+    def _alone(self, event: Event) -> bytes:
+        """A changed event that is a frame in itself."""
+        match event:
+            case Error():
+                return _framed(jsons.dumps(error_body(event.error)))
+            case Raw() if event.pristine and event.frame is not None:
+                return event.frame.data
+            case Raw() if event.dialect == NAME and event.payload is not None:
+                return _framed(jsons.dumps(event.payload))
+            case Progress():
+                return KEEP_ALIVE
+            case _:
+                return b""
+
+    def _foreign(self, event: Event) -> bytes:
+        """An event of another dialect, or of nobody's."""
+        match event:
+            case ResponseStart():
+                self._start = event
+                self._own = True
+                self._usage = event.usage or self._usage
+                return self._begun_choice(0)
+            case UsageUpdate():
+                self._used(event.usage)
+                return b""
+            case ResponseEnd():
+                self._used(event.usage)
+                return self._usage_due([event]) + DONE if self._own else b""
+            case Error() | Raw() | Progress():
+                return self._alone(event)
+            case _:
+                return b"".join(self._piece(piece) for piece in self.deltas.pieces(event))
+
+    def _piece(self, piece: Piece) -> bytes:
+        self._own = True
+        choice = {"index": piece.choice, "delta": piece.delta, "finish_reason": piece.finish}
+        if piece.logprobs is not None:
+            choice["logprobs"] = piece.logprobs
+        return self._begun_choice(piece.choice) + self._enveloped({"choices": [choice]})
+
+    def _begun_choice(self, index: int) -> bytes:
+        """The role, once for each choice."""
+        if index in self._begun:
+            return b""
+        first = not self._begun
+        self._begun.add(index)
+        extras = (self._start.extras.get(NAME) or {}) if self._start is not None and first else {}
+        delta = {"role": "assistant", "content": ""}
+        return self._enveloped({"choices": [{"index": index, "delta": delta, "finish_reason": None}], **extras})
+
+    def _usage_due(self, group: list[Event]) -> bytes:
+        """The last chunk, in which the SDKs look for usage; what came in a provider's frames has gone out with these."""
+        due = self._usage is not None and self.request.stream_usage and any(isinstance(event, ResponseEnd) for event in group)
+        return self._enveloped({"choices": [], "usage": write_usage(self._usage)}) if due and self._usage is not None else b""
+
+    def _used(self, usage: Usage | None) -> None:
+        if usage is not None:
+            self._usage = usage if self._usage is None else self._usage.merged(usage)
+
+    def _enveloped(self, rest: dict[str, JSON]) -> bytes:
+        return _framed(jsons.dumps({**envelope(self._start, self.request, "chat.completion.chunk"), **rest}))
+
+    def _separated(self, out: bytes) -> bytes:
+        """A provider's last frame may lack its empty line; what comes behind it must not run into it."""
+        if out and self._dangling:
+            out = b"\n\n" + out
+        if out:
+            self._dangling = not out.endswith(_BLANK)
+        return out
+
+
+def _choices(tree: JSON) -> set[int]:
+    choices = tree.get("choices") if isinstance(tree, dict) else None
+    return {choice.get("index", n) for n, choice in enumerate(choices or ()) if isinstance(choice, dict)}
+
+
+def envelope(start: ResponseStart | None, request: Request, kind: str) -> dict[str, JSON]:
+    """Id, kind, time and model: the provider's, or such as are always the same for the same reply."""
+    start = start or ResponseStart()
+    ident = start.id or minted("chatcmpl-", start.created, start.model, request.model)
+    return {"id": ident, "object": kind, "created": start.created or 0, "model": start.model or request.model}
+
+
+def _framed(data: bytes) -> bytes:
+    return b"data: " + data + b"\n\n"

@@ -1,0 +1,28 @@
+"""The cut-anywhere law: what a machine makes of bytes does not depend on how they were cut."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+
+def every_cut(data: bytes, *, most: int = 300, seed: int = 1) -> Iterator[list[bytes]]:
+    """Ways to cut ``data``: whole, byte by byte, at each single place, and at random places.
+
+    Args:
+        data: what a machine is fed.
+        most: single places tried; of longer data, so many of them at random, those inside a UTF-8 character or at a line end first.
+        seed: of the randomness.
+    """
+    yield [data]
+    yield [data[n : n + 1] for n in range(len(data))]
+    chance = random.Random(seed)
+    places = list(range(1, len(data)))
+    if len(places) > most:
+        tricky = [n for n in places if data[n] & 0xC0 == 0x80 or data[n - 1] in b"\r\n"]
+        places = sorted({*chance.sample(tricky, min(len(tricky), most // 2)), *chance.sample(places, most // 2)})
+    for place in places:
+        yield [data[:place], data[place:]]
+    for count in (2, 5, 20):
+        cuts = sorted(chance.sample(range(len(data) + 1), min(count, len(data) + 1)))
+        yield [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
