@@ -34,15 +34,17 @@ log = logging.getLogger("llmgw")
 _STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
-async def handle(gateway: Gateway, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
+async def handle(gateway: Gateway, endpoint: Endpoint, request: web.Request, *, matched: bool = False) -> web.StreamResponse:
     """Serve one exchange, from the first header to its one end.
 
     Args:
         gateway: the generation that was current when the request came.
         endpoint: whose path matched.
         request: aiohttp's.
+        matched: whether the path is a pattern, so that the request has what it matched.
     """
-    exchange = _begin(gateway, endpoint.dialect, request)
+    head = Head(request.method, request.path, request.match_info if matched else {}, request.query, request.headers)
+    exchange = _begin(gateway, endpoint.dialect, head, request)
     client = Client(exchange, request)
     outcome: BaseException | None = None
     try:
@@ -55,7 +57,7 @@ async def handle(gateway: Gateway, endpoint: Endpoint, request: web.Request) -> 
             raise
     except ConnectionResetError as left:  # the client left while we wrote
         outcome = left
-    except Exception as bug:  # noqa: BLE001 -- the handler's last line: a plugin's bug ends its exchange, not the server
+    except Exception as bug:  # the handler's last line: a plugin's bug ends its exchange, not the server
         outcome = bug
         log.exception("exchange %s failed", exchange.id)
     finally:
@@ -71,11 +73,11 @@ def _bug() -> GatewayFault:
     return GatewayFault("The gateway failed on this request; its log says where.")
 
 
-def _begin(gateway: Gateway, dialect: Dialect, request: web.Request) -> Exchange:
+def _begin(gateway: Gateway, dialect: Dialect, head: Head, request: web.Request) -> Exchange:
     exchange = Exchange(
         gateway,
         dialect,
-        Head(request.method, request.path, request.match_info, request.query, request.headers),
+        head,
         request.remote or "",
         started=(now := gateway.clock.monotonic()),
         read_at=now,
@@ -167,8 +169,11 @@ async def read_body(exchange: Exchange, request: web.Request) -> bytes:
     if (request.content_length or 0) > limits.max_request_bytes:
         raise _too_large(limits.max_request_bytes)
     try:
-        async with asyncio.timeout(None if request.content.is_eof() else limits.request_timeout):
+        if request.content.is_eof():  # it came with the head, as most do
             body = await request.read()
+        else:
+            async with asyncio.timeout(limits.request_timeout):
+                body = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise _too_large(limits.max_request_bytes) from None
     except TimeoutError:
@@ -321,7 +326,7 @@ def error_response(exchange: Exchange, error: GatewayError) -> web.Response:
     content_type, status = "application/json", dialect.error_status(error)
     if upstream is not None and upstream.dialect == dialect.name:
         headers |= {name: value for name, value in upstream.headers.items() if dialect.passes(name)}
-        content_type = upstream.content_type
+        content_type, status = upstream.content_type, upstream.status  # which may be 200: some providers fail in one
     if error.retry_after is not None:
         headers.setdefault("retry-after", f"{max(0.0, error.retry_after):.3f}".rstrip("0").rstrip("."))
     if isinstance(error, Unauthorized):

@@ -10,7 +10,7 @@
     filters:                                 # a list, as all other sections: the order is the order
       - tidy
       - polite: {name: very-polite, word: kindly}
-    defaults: {tidy: false}                  # takes something out of the default set
+    defaults: {chatty: false}                # takes something out of the default set
 
 What is on without being named, the default set, stands in setup.cfg beside the registry of plugins. Front-ends and back-ends
 in the YAML replace the default ones; elsewhere they add to them.

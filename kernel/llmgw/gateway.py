@@ -22,7 +22,6 @@ from llmgw.model import ModelInfo
 from llmgw.nearest import nearest
 from llmgw.stages import Backend, Clock, Command, Endpoint, StateStore
 from llmgw.state import MemoryStore
-from llmgw.version import VERSION
 
 log = logging.getLogger("llmgw")
 
@@ -188,7 +187,6 @@ class Gateway:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ttl_dns_cache=60),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=proxy.connect_timeout),
-            headers={"accept-encoding": "identity", "user-agent": f"llmgw/{VERSION}"},
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
         )

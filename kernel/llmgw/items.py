@@ -27,7 +27,7 @@ class PluginItem:
         id: of this instance, unique in its section.
         section: one of ``SECTIONS``.
         options: as the YAML has them.
-        path: its place in the YAML, as ``filters[1].rewrite``.
+        path: its place in the YAML, as ``filters[1].polite``.
         default: whether it is on without being named.
     """
 

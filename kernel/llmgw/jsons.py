@@ -8,9 +8,15 @@ digit is copied as text (:mod:`llmgw.splice`), never read and written again.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
+
+try:
+    import msgspec
+except ImportError:  # the extra [speed]; without it a body is read whole where a part would do
+    msgspec = None  # type: ignore[assignment]
 
 
 class JsonError(ValueError):
@@ -51,6 +57,37 @@ def dumps(value: Any) -> bytes:
             return text.encode()
         except UnicodeEncodeError:
             return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+
+
+def peeker(fields: Mapping[str, Any]) -> Callable[[bytes], Any] | None:
+    """A function that reads a few fields of an object and checks the rest only for being JSON.
+
+    For a request of 98 KB that is two to three times as fast as reading all of it, and makes no garbage.
+
+    Args:
+        fields: the name of each with its type; a list that holds such a mapping is a list of such objects.
+
+    Returns:
+        The function: given a body it returns an object with these attributes, or None if the body does not fit, so that
+        ``loads`` can say why. None where the extra ``[speed]`` is not installed.
+    """
+    if msgspec is None:
+        return None
+    decode = msgspec.json.Decoder(_shape(fields)).decode
+
+    def peek(body: bytes) -> Any:
+        try:
+            str(body, "utf-8")  # what msgspec skips, it does not decode
+            return decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+
+    return peek
+
+
+def _shape(fields: Mapping[str, Any]) -> Any:
+    kinds = [(name, list[_shape(kind[0])] if isinstance(kind, list) else kind) for name, kind in fields.items()]  # type: ignore[misc]
+    return msgspec.defstruct("Peeked", kinds, gc=False)
 
 
 def _refuse_constant(name: str) -> Any:

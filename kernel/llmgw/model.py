@@ -661,7 +661,19 @@ class Request:
 
     def with_model(self, model: str) -> Request:
         """A copy for another model, reading nothing."""
-        copy = evolve(self, model=model)
+        if model == self.model:
+            return self
+        copy = Request(  # spelt out: this is done for every request, and attrs.evolve looks at every field
+            dialect=self.dialect,
+            model=model,
+            stream=self.stream,
+            stream_usage=self.stream_usage,
+            operation=self.operation,
+            raw=self.raw,
+            headers=self.headers,
+            load=self._load,
+            prompt=self._prompt,
+        )
         object.__setattr__(copy, "_as_read", self._as_read)
         return copy
 

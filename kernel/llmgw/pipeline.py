@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from attrs import define, evolve, field
 
 from llmgw import chat
-from llmgw.errors import GatewayError, GatewayFault, Misconfigured, Redo
+from llmgw.errors import ClientError, GatewayError, GatewayFault, Misconfigured, Redo
 from llmgw.events import (
     BlockDelta,
     BlockMeta,
@@ -227,7 +227,7 @@ async def _attempts(exchange: Exchange, request: Request) -> AsyncGenerator[Even
                     yield event
                 return
             except GatewayError as error:
-                if committed:
+                if committed or isinstance(error, ClientError):  # nothing that another target could cure
                     raise
                 log.info("%s: attempt at %s:%s failed: %s", exchange.id, target.backend, target.model, error.message)
                 failure = error

@@ -6,13 +6,12 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
+from typing import Any
 
 from aiohttp import web
-from aiohttp.web_urldispatcher import AbstractResource, AbstractRoute, UrlDispatcher, UrlMappingMatchInfo
 from attrs import define, field
-from yarl import URL
 
 from llmgw import app, jsons
 from llmgw.config import Config
@@ -42,15 +41,15 @@ class Table:
     """The paths of one generation."""
 
     gateway: Gateway
-    _exact: dict[tuple[str, str], AbstractRoute] = field(factory=dict)
-    _patterns: UrlDispatcher = field(factory=UrlDispatcher)
+    _exact: dict[tuple[str, str], Handler] = field(factory=dict)
+    _patterns: web.UrlDispatcher = field(factory=web.UrlDispatcher)
 
     @classmethod
     def of(cls, gateway: Gateway) -> Table:
         """Endpoints of front-ends first, then the further routes of plugins, behind the same authentication."""
         table = cls(gateway)
         for endpoint in gateway.endpoints:
-            table._add(endpoint.method, endpoint.path, partial(app.handle, gateway, endpoint))
+            table._add(endpoint.method, endpoint.path, partial(app.handle, gateway, endpoint, matched="{" in endpoint.path))
         if gateway.endpoints:  # whose dialect refuses strangers
             for routes in gateway.hook.extra_routes(gateway=gateway):
                 for one in routes or ():
@@ -58,80 +57,33 @@ class Table:
         return table
 
     def _add(self, method: str, path: str, handler: Handler) -> None:
-        route = self._patterns.add_route(method, path, handler)
-        if "{" not in path:
-            self._exact[method, path] = route
-
-    async def resolve(self, request: web.Request) -> UrlMappingMatchInfo:
-        """What serves this request; an error of our own where nothing does."""
-        route = self._exact.get((request.method, request.path))
-        if route is not None:
-            return UrlMappingMatchInfo({}, route)
-        match = await self._patterns.resolve(request)
-        if match.http_exception is None:
-            return match
-        return UrlMappingMatchInfo({}, _Lost(partial(self._lost, match.http_exception)))
-
-    async def _lost(self, why: web.HTTPException, request: web.Request) -> web.StreamResponse:
-        served = sorted({endpoint.path for endpoint in self.gateway.endpoints})
-        error: GatewayError
-        if isinstance(why, web.HTTPMethodNotAllowed):
-            error = MethodNotAllowed(f"{request.path} is served, but not under {request.method}.")
+        if "{" in path:
+            self._patterns.add_route(method, path, handler)
         else:
+            self._exact.setdefault((method, path), handler)
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Answer a request; with an error of our own where nothing serves its path."""
+        handler = self._exact.get((request.method, request.path))
+        if handler is None:
+            match = await self._patterns.resolve(request)
+            if match.http_exception is not None:
+                return self._lost(request)
+            request._match_info = match  # what aiohttp's own application does; handlers read request.match_info
+            handler = match.handler
+        return await handler(request)
+
+    def _lost(self, request: web.Request) -> web.StreamResponse:
+        error: GatewayError
+        methods = sorted(method for method, path in self._exact if path == request.path)
+        if methods:
+            error = MethodNotAllowed(f"{request.path} is served, but not under {request.method}: use {' or '.join(methods)}.")
+        else:
+            served = sorted({endpoint.path for endpoint in self.gateway.endpoints})
             close = nearest(request.path, served)
             hint = f"Did you mean {close[0]}?" if close else f"Served are: {', '.join(served)}."
             error = NotFound(f"There is no {request.path} here. {hint}")
         return _refuse(self.gateway, request, error)
-
-
-class _Lost(AbstractRoute):
-    """A route for what no route matched."""
-
-    def __init__(self, handler: Handler) -> None:
-        super().__init__("*", handler)
-
-    @property
-    def name(self) -> str | None:
-        return None
-
-    def get_info(self) -> dict[str, str]:  # type: ignore[override]  # aiohttp's own type is private
-        return {}
-
-    def url_for(self, *args: str, **kwargs: str) -> URL:
-        raise NotImplementedError
-
-
-class _Dispatch(AbstractResource):
-    """Asks the current generation: aiohttp freezes its own table when it starts, ours changes with a reload."""
-
-    canonical = "/"
-
-    def __init__(self, server: Server) -> None:
-        super().__init__()
-        self._server = server
-
-    async def resolve(self, request: web.Request) -> tuple[UrlMappingMatchInfo, set[str]]:
-        if request.path == "/health":
-            return UrlMappingMatchInfo({}, _Lost(self._server.health)), set()
-        return await self._server.table.resolve(request), set()
-
-    def url_for(self, **kwargs: str) -> URL:
-        raise NotImplementedError
-
-    def add_prefix(self, prefix: str) -> None:
-        raise NotImplementedError
-
-    def get_info(self) -> dict[str, str]:  # type: ignore[override]  # aiohttp's own type is private
-        return {}
-
-    def raw_match(self, path: str) -> bool:
-        return False
-
-    def __len__(self) -> int:
-        return 0
-
-    def __iter__(self) -> Iterator[AbstractRoute]:
-        return iter(())
 
 
 async def _guarded(gateway: Gateway, handler: Handler, request: web.Request) -> web.StreamResponse:
@@ -151,7 +103,7 @@ def _refuse(gateway: Gateway, request: web.Request, error: GatewayError) -> web.
 
 def _passer_by(gateway: Gateway, request: web.Request) -> Exchange:
     """What a request beside the pipeline is, so that plugins can tell who is calling: an exchange that nobody counts."""
-    head = Head(request.method, request.path, request.match_info, request.query, request.headers)
+    head = Head(request.method, request.path, {}, request.query, request.headers)
     return Exchange(gateway, gateway.endpoints[0].dialect, head, request.remote or "")
 
 
@@ -225,19 +177,30 @@ class Server:
             for generation in self._alive:
                 generation.over.set()
 
-    def _runner(self, gateway: Gateway) -> web.AppRunner:
-        proxy = gateway.config.proxy
-        application = web.Application(client_max_size=proxy.max_request_bytes)
-        application.router.register_resource(_Dispatch(self))
-        return web.AppRunner(
-            application,
+    def _runner(self, gateway: Gateway) -> web.ServerRunner:
+        """aiohttp's low-level server: its application freezes its table of paths when it starts, ours changes with a reload."""
+        proxy, loop = gateway.config.proxy, asyncio.get_running_loop()
+
+        def request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.Request:
+            return web.Request(message, payload, protocol, writer, task, loop, client_max_size=proxy.max_request_bytes)
+
+        server = web.Server(
+            self._serve,  # type: ignore[arg-type]  # it is given what the factory makes
+            request_factory=request,
             access_log=None,
             handler_cancellation=True,  # or an exchange whose client left would run to its end
             keepalive_timeout=proxy.keepalive_timeout,
-            shutdown_timeout=LAST_WORDS,
             max_field_size=32_768,
             max_line_size=32_768,
         )
+        return web.ServerRunner(server, shutdown_timeout=LAST_WORDS)
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        if request.path == "/health":
+            return self.health()
+        if request.headers.get("expect", "").lower() == "100-continue" and request.transport is not None:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return await self.table.serve(request)
 
     # ---- reload
 
@@ -289,7 +252,7 @@ class Server:
             self.hurry.set()
         self.stopping.set()
 
-    async def _drain(self, grace: float, site: web.SockSite, runner: web.AppRunner) -> None:
+    async def _drain(self, grace: float, site: web.SockSite, runner: web.ServerRunner) -> None:
         """No new connections; running exchanges may finish within the grace, then they end with an error."""
         log.info("stopping: %d exchanges may finish within %g s", len(self._running()), grace)
         await site.stop()
@@ -314,7 +277,7 @@ class Server:
 
     # ---- health
 
-    async def health(self, request: web.Request) -> web.Response:
+    def health(self) -> web.Response:
         """200 when it can serve, 503 and why when it cannot."""
         gateway = self.table.gateway
         why = "stopping" if self.stopping.is_set() else gateway.ready

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from llmgw.errors import GatewayError, UpstreamError
 from llmgw.events import Event, Events, Reply
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # ---- dialects -----------------------------------------------------------------------------------
 
 
-@frozen
+@define
 class Head:
     """What stands above a request's body.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
 import aiohttp
@@ -15,6 +16,7 @@ from llmgw.errors import GatewayError, Misconfigured, UpstreamBroken, UpstreamTi
 from llmgw.events import Error, Event, Raw, ResponseEnd
 from llmgw.model import ModelInfo, Request
 from llmgw.stages import Backend, Dialect, Reader, Target
+from llmgw.version import VERSION
 
 if TYPE_CHECKING:
     from llmgw.exchange import Exchange
@@ -25,6 +27,8 @@ ERROR_LIMIT = 2**20
 
 MODELS_LIMIT = 16 * 2**20
 """Bytes of a provider's list of models."""
+
+_HEADERS = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": f"llmgw/{VERSION}"}
 
 _LARGE = 2**20  # aiohttp warns about larger bodies given as bytes, and writes them at once
 
@@ -142,8 +146,8 @@ class HttpBackend(Backend):
         return self.dialect.reader(stream=stream), None
 
     async def _post(self, http: aiohttp.ClientSession, target: Target, request: Request, body: bytes) -> aiohttp.ClientResponse:
-        headers = {"content-type": "application/json", **request.headers, **self.headers(target)}
-        url = URL(self.url(target, request))
+        headers = {**_HEADERS, **request.headers, **self.headers(target)}
+        url = _url(self.url(target, request))
         for last in (False, True):
             try:
                 data = io.BytesIO(body) if len(body) > _LARGE else body
@@ -159,7 +163,7 @@ class HttpBackend(Backend):
 
     async def models(self, gateway: Gateway) -> Sequence[ModelInfo]:
         """Ask the provider for its list."""
-        headers = self.headers(Target(self.name, ""))
+        headers = {**_HEADERS, **self.headers(Target(self.name, ""))}
         try:
             async with gateway.http.get(self.base_url.rstrip("/") + self.models_path, headers=headers) as response:
                 body = await _up_to(response.content, MODELS_LIMIT)
@@ -193,6 +197,11 @@ class HttpBackend(Backend):
                 return Misconfigured(f"The back-end '{self.name}' has a base_url that is no URL.")
             case _:
                 return UpstreamBroken(f"{self._where} answered what is not HTTP.")
+
+
+@lru_cache(256)
+def _url(url: str) -> URL:
+    return URL(url)
 
 
 async def _up_to(content: aiohttp.StreamReader, limit: int) -> bytes:

@@ -30,8 +30,8 @@ LAYERS = (
 
 
 def test_kernel_knows_nobody() -> None:
-    """The kernel imports its dependencies and itself, and of extras only the event loop."""
-    allowed = {"llmgw", "uvloop"} | dependencies() | AIOHTTPS
+    """The kernel imports its dependencies and itself, and of extras only what makes it faster."""
+    allowed = {"llmgw"} | dependencies() | dependencies("speed") | AIOHTTPS
 
     assert [] == strangers("kernel/llmgw", allowed)
 

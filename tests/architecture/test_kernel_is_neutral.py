@@ -24,10 +24,6 @@ FIELDS = re.compile(
 """Of wire formats, as they stand between quotes."""
 
 NAMES_ALLOWED = {
-    ("config.py", "groq"): "a deployment, so that a reader sees what the YAML looks like",
-    ("config.py", "llama"): "the same",
-    ("config.py", "openai"): "the same",
-    ("mistakes.py", "groq"): "a path in that deployment",
     ("hookspecs.py", "gpt"): "what a person writes in a chat",
     ("stages.py", "gpt"): "the same",
     ("stages.py", "openai"): "what a dialect is called, and what a variable may be called",

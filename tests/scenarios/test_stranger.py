@@ -126,7 +126,9 @@ def test_install_is_small(place: Place) -> None:
 
 def test_plugins_are_listed(place: Place) -> None:
     """``llmgw plugins`` lists a stranger's plugins beside ours, with the distribution that brings them."""
-    lines = [line for line in place.done(place.llmgw, "plugins", "--config", "acme.yaml").splitlines() if "llmgw-acme 1.0" in line]
+    lines = [
+        line for line in place.done(place.llmgw, "plugins", "--config", "acme.yaml").splitlines() if "llmgw-acme 1.0" in line
+    ]
 
     assert ["acme", "acme-hello", "acme-shout"] == sorted(line.split()[0] for line in lines)
 

@@ -31,12 +31,13 @@ from llmgw.events import (
 )
 from llmgw.model import JSON, Citation
 from llmgw_dialects.openai_chat.calls import CallReader
-from llmgw_dialects.openai_chat.names import NAME
+from llmgw_dialects.openai_chat.names import NAME, choices_of, index_of
 from llmgw_dialects.openai_chat.reasoning import details_carrier, details_text, join_details
 from llmgw_dialects.openai_chat.stops import read_stop
 from llmgw_dialects.openai_chat.usage import read_usage
 
 _ENVELOPE: Final = frozenset({"id", "object", "created", "model", "choices", "usage", "error"})
+_THOUGHTS: Final = frozenset({"reasoning_content", "reasoning", "reasoning_details"})
 _CHANNELS: Final[dict[BlockKind, Channel]] = {
     "text": "text",
     "reasoning": "reasoning_raw",
@@ -61,14 +62,13 @@ class ChunkReader:
     def read(self, tree: dict[str, Any]) -> list[Event]:
         """What one chunk, or a whole body, says; nothing if it says nothing."""
         events: list[Event] = []
-        choices = [choice for choice in tree.get("choices") or () if isinstance(choice, dict)]
+        choices = choices_of(tree)
         usage = read_usage(tree.get("usage"))
         # Azure's first chunk has neither an id nor a choice, only its filter's verdict on the prompt
         if not self.started and (choices or usage or tree.get("id")):
             events.append(self._start(tree))
         for position, choice in enumerate(choices):
-            index = choice.get("index")
-            events += self.choice(index if isinstance(index, int) else position).read(choice)
+            events += self.choice(index_of(choice, position)).read(choice)
         if usage is not None:
             events.append(UsageUpdate(usage=usage))
         return events
@@ -145,17 +145,27 @@ class ChoiceReader:
     def _read(self, choice: dict[str, Any]) -> Iterator[Event]:
         # Perplexity sends both: in a stream the message so far beside the delta, in a whole body an empty delta
         keys = ("message", "delta") if self._whole else ("delta", "message")
-        said: dict[str, Any] = next((choice[key] for key in keys if isinstance(choice.get(key), dict)), {})
-        yield from self._reasoning(said)
-        yield from self._content(said.get("content"))
-        yield from self._grow("refusal", _text(said, "refusal"))
-        told = list(self._logprobs(choice.get("logprobs"), None if self._open is None else self._block))
+        given = choice.get(keys[0])
+        given = given if isinstance(given, dict) else choice.get(keys[1])
+        # most say one thing at a time, and null or nothing under all other keys
+        said = {key: value for key, value in given.items() if value} if isinstance(given, dict) else {}
+        if not said.keys().isdisjoint(_THOUGHTS):
+            yield from self._reasoning(said)
+        if "content" in said:
+            yield from self._content(said["content"])
+        if "refusal" in said:
+            yield from self._grow("refusal", _text(said, "refusal"))
+        logprobs = choice.get("logprobs")
+        told = list(self._logprobs(logprobs, None if self._open is None else self._block)) if logprobs else []
         yield from told
-        yield from self._tools(said)
-        if not told:  # some count the tokens of calls in
-            yield from self._logprobs(choice.get("logprobs"), self._calls.last)
-        yield from self._audio(said.get("audio"))
-        yield from self._annotations(said.get("annotations"))
+        if "tool_calls" in said or "function_call" in said:
+            yield from self._tools(said)
+        if logprobs and not told:  # some count the tokens of calls in
+            yield from self._logprobs(logprobs, self._calls.last)
+        if "audio" in said:
+            yield from self._audio(said["audio"])
+        if "annotations" in said:
+            yield from self._annotations(said["annotations"])
 
     def _reasoning(self, delta: dict[str, Any]) -> Iterator[Event]:
         plain = dict.fromkeys(text for key in ("reasoning_content", "reasoning") if (text := _text(delta, key)))

@@ -50,6 +50,14 @@ class Deltas:
     _annotations: dict[int, int] = field(factory=dict)
     _texts: set[int] = field(factory=set)
 
+    def note(self, event: Event) -> None:
+        """Take an event that is written otherwise, for the sake of those that follow."""
+        if isinstance(event, BlockDelta):
+            if event.channel == "text":
+                self._texts.add(event.choice)
+        elif not isinstance(event, Stop):
+            self.pieces(event)
+
     def pieces(self, event: Event) -> Iterable[Piece]:
         """What an event is worth; events of blocks that Chat has no word for are worth nothing."""
         match event:

@@ -12,7 +12,7 @@ from attrs import frozen
 from llmgw import jsons, sse
 from llmgw.errors import GatewayError, Kind, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamReply
 from llmgw.model import JSON
-from llmgw_dialects.openai_chat.names import NAME
+from llmgw_dialects.openai_chat.names import NAME, choices_of
 from llmgw_dialects.openai_chat.retry import retry_after
 
 _CODES: Final[dict[str, Kind]] = {
@@ -112,10 +112,7 @@ class _Told:
 
 def read_error(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
     """Classify a provider's error by its code, then its type, then its words, then its status."""
-    try:
-        tree = jsons.loads(body)
-    except jsons.JsonError:
-        tree = None
+    tree = loaded(body)
     told = _told(tree) if tree is not None else _Told(_page(body))
     upstream = UpstreamReply(
         status,
@@ -131,12 +128,49 @@ def error_in(tree: dict[str, Any]) -> JSON:
     """The error in a body or chunk that came with a 200; None if there is none."""
     if error := tree.get("error"):
         return error
-    for choice in tree.get("choices") or ():
-        if isinstance(choice, dict) and isinstance(choice.get("error"), dict) and choice["error"]:  # OpenRouter
-            return choice["error"]
+    for choice in choices_of(tree):
+        if (error := choice.get("error")) and isinstance(error, dict):  # OpenRouter
+            return error
     if "choices" not in tree and tree.get("object") == "error":  # Mistral, vLLM
         return tree
     return None
+
+
+@frozen
+class InBand:
+    """An error in a stream: where its frame begins, its data, and the error in it."""
+
+    at: int
+    data: bytes
+    error: JSON
+
+
+def find_error(block: bytes) -> InBand | None:
+    """The first error among whole frames, or in a body that came instead of a stream."""
+    if block.lstrip()[:1] in (b"{", b"["):
+        tree = loaded(block)
+        error = error_in(tree) if isinstance(tree, dict) else None
+        return None if error is None else InBand(0, block.strip(), error)
+    at = 0
+    for frame in sse.frames(block):
+        name, data = sse.parse(frame)
+        if data is not None and (name == "error" or b'"error"' in data):
+            tree = loaded(data)
+            error = error_in(tree) if isinstance(tree, dict) else None
+            if name == "error" and error is None:
+                error = tree or data.decode(errors="replace")
+            if error is not None:
+                return InBand(at, data, error)
+        at += len(frame)
+    return None
+
+
+def loaded(data: bytes) -> Any:
+    """JSON, or None if it is none."""
+    try:
+        return jsons.loads(data)
+    except jsons.JsonError:
+        return None
 
 
 def refused_in_band(error: JSON, body: bytes, content_type: str) -> UpstreamRefused:
@@ -185,13 +219,10 @@ def error_body(error: GatewayError) -> dict[str, JSON]:
 
 
 def _own_body(upstream: UpstreamReply) -> bytes | None:
-    for data in (upstream.body, *(sse.parse(frame)[1] for frame in sse.frames(upstream.body))):
-        try:
-            if data and isinstance(jsons.loads(data), dict):
-                return data
-        except jsons.JsonError:
-            pass
-    return None
+    if isinstance(loaded(upstream.body), dict):
+        return upstream.body
+    found = find_error(upstream.body)  # in a stream
+    return found.data if found is not None and isinstance(loaded(found.data), dict) else None
 
 
 def _refused(told: _Told, status: int, upstream: UpstreamReply, headers: Mapping[str, str]) -> UpstreamRefused:

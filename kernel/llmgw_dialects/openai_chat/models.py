@@ -7,7 +7,7 @@ from typing import Any
 
 from llmgw import jsons
 from llmgw.model import JSON, ModelInfo
-from llmgw_dialects.openai_chat.errors import broken
+from llmgw_dialects.openai_chat.errors import broken, loaded
 
 
 def read_models(body: bytes) -> list[ModelInfo]:
@@ -16,11 +16,7 @@ def read_models(body: bytes) -> list[ModelInfo]:
     Raises:
         UpstreamBroken: it is none of these.
     """
-    try:
-        tree = jsons.loads(body)
-    except jsons.JsonError:
-        tree = None
-    match tree:
+    match loaded(body):
         case list(entries) | {"data": list(entries)} | {"models": list(entries)}:
             return [info for entry in entries if (info := _info(entry)) is not None]
         case _:

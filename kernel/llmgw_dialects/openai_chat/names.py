@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from typing import Any, Final
 
 from llmgw.model import JSON
 from llmgw.splice import Path
@@ -23,3 +23,15 @@ def spelled(path: Path) -> str:
     for step in path:
         out += f"[{step}]" if isinstance(step, int) else f".{step}" if out else step
     return out
+
+
+def choices_of(tree: JSON) -> list[dict[str, Any]]:
+    """The choices of a body or chunk; those that are no objects are left out."""
+    choices = tree.get("choices") if isinstance(tree, dict) else None
+    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+
+
+def index_of(choice: dict[str, Any], position: int) -> int:
+    """A choice's index, or its position where the provider gave none."""
+    index = choice.get("index")
+    return index if isinstance(index, int) else position

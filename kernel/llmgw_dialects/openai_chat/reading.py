@@ -7,11 +7,11 @@ from typing import Any
 
 from attrs import define, field
 
-from llmgw import jsons, sse
+from llmgw import sse
 from llmgw.errors import UpstreamBroken, UpstreamRefused
 from llmgw.events import Error, Event, Frame, Progress, Raw, ResponseEnd, cut_short, framed
 from llmgw_dialects.openai_chat.chunks import ChunkReader
-from llmgw_dialects.openai_chat.errors import broken, error_in, refused_in_band
+from llmgw_dialects.openai_chat.errors import broken, error_in, find_error, loaded, refused_in_band
 from llmgw_dialects.openai_chat.names import NAME
 
 EMPTY = "it sent nothing"
@@ -73,7 +73,7 @@ class StreamReader:
     def _last(self, frame: bytes) -> list[Event]:
         """A last frame without its empty line; one that breaks off in its JSON says nothing."""
         _, data = sse.parse(frame)
-        if data is not None and data != b"[DONE]" and _loaded(data) is None and not self._chunks.empty:
+        if data is not None and data != b"[DONE]" and loaded(data) is None and not self._chunks.empty:
             return []
         return self._frame(frame)
 
@@ -84,8 +84,8 @@ class StreamReader:
         made = Frame(NAME, frame)
         if data == b"[DONE]":
             return self._done(made)
-        tree = _loaded(data)
-        if isinstance(tree, dict) and (name == "error" or error_in(tree) is not None):
+        tree = loaded(data)
+        if name == "error" or (isinstance(tree, dict) and error_in(tree) is not None):
             self._rest.append(frame)
             return []
         if not isinstance(tree, dict):
@@ -131,7 +131,7 @@ class Body:
         if self._size > self.limit:
             raise UpstreamBroken(f"The provider sent a reply of more than {self.limit} bytes.")
         data = b"".join(self._pieces)
-        tree = _loaded(data)
+        tree = loaded(data)
         if isinstance(tree, dict) and (error := error_in(tree)) is not None:
             raise refused_in_band(error, data, "application/json")
         if not isinstance(tree, dict) or not isinstance(tree.get("choices"), list):
@@ -164,21 +164,10 @@ class WholeReader:
         return framed([*events, ResponseEnd()], frame)
 
 
-def _loaded(data: bytes) -> Any:
-    try:
-        return jsons.loads(data)
-    except jsons.JsonError:
-        return None
-
-
 def _in_band(rest: bytes) -> Error:
     """The terminal event for an error that came where a frame was expected."""
-    frame = Frame(NAME, rest)
-    for one in sse.frames(rest):
-        _, data = sse.parse(one)
-        tree = _loaded(rest.strip() if data is None else data)
-        if isinstance(tree, dict):
-            error = error_in(tree)
-            refused = refused_in_band(tree if error is None else error, rest, "text/event-stream")
-            return framed([Error(error=refused)], frame)[0]
-    return Error(error=broken(rest, "a stream of events was expected"))
+    found = find_error(rest)
+    if found is None:
+        return Error(error=broken(rest, "a stream of events was expected"))
+    refused = refused_in_band(found.error, rest, "text/event-stream")
+    return framed([Error(error=refused)], Frame(NAME, rest))[0]

@@ -9,6 +9,7 @@ from attrs import define
 from llmgw.events import BlockDelta, Event, UsageUpdate
 from llmgw.model import JSON
 from llmgw_dialects.openai_chat.deltas import Piece
+from llmgw_dialects.openai_chat.names import choices_of, index_of
 from llmgw_dialects.openai_chat.reasoning import with_text
 from llmgw_dialects.openai_chat.usage import write_usage
 
@@ -52,22 +53,20 @@ class Rebuilder:
             for piece in made:
                 by_choice.setdefault(piece.choice, []).append((event, piece))
         out: list[dict[str, Any]] = []
-        for position, original in enumerate(self.tree.get("choices") or ()):
-            if isinstance(original, dict):
-                index = original.get("index")
-                index = index if isinstance(index, int) else position
-                if self.first or index in by_choice:
-                    out.append(self._choice(original, by_choice.pop(index, [])))
+        for position, original in enumerate(choices_of(self.tree)):
+            index = index_of(original, position)
+            if self.first or index in by_choice:
+                out.append(self._choice(original, index, by_choice.pop(index, [])))
         # then those that were put into this frame
-        return out + [self._choice({"index": index}, own) for index, own in sorted(by_choice.items())]
+        return out + [self._choice({}, index, own) for index, own in sorted(by_choice.items())]
 
-    def _choice(self, original: dict[str, Any], pieces: list[tuple[Event, Piece]]) -> dict[str, Any]:
+    def _choice(self, original: dict[str, Any], index: int, pieces: list[tuple[Event, Piece]]) -> dict[str, Any]:
         given = original.get("delta")
         old: dict[str, Any] = given if isinstance(given, dict) else {}
         # not the message: that is all that was said so far, with what was changed since
         choice = {key: value for key, value in original.items() if key != "message"} if self.first else {}
         delta = {key: value for key, value in old.items() if key not in _SAID or not value} if self.first else {}
-        choice |= {"index": original.get("index", 0), "delta": delta, "finish_reason": None}
+        choice |= {"index": index, "delta": delta, "finish_reason": None}
         if _counted(original.get("logprobs")):
             choice["logprobs"] = None
         for _, piece in pieces:

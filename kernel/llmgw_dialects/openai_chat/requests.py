@@ -141,8 +141,8 @@ def _addressed(request: Request, raw: RawDoc) -> bytes:
     if not changes:
         return raw.data
     found = _MODEL.match(raw.data) if changes.keys() == {"model"} else None
-    # once only: were the key repeated, the last one would count
-    if found and raw.data.count(b'"model"') == 1 and jsons.loads(found[1]) == raw.tree["model"]:
+    # were the key repeated, the last one would count
+    if found and raw.data.rfind(b'"model"') < found.start(1) and jsons.loads(found[1]) == raw.tree["model"]:
         return raw.data[: found.start(1)] + jsons.dumps(request.model) + raw.data[found.end(1) :]
     return splice(raw.data, merged(raw.tree, changes))
 

@@ -12,11 +12,11 @@ from typing import Final
 from attrs import define, field
 
 from llmgw import jsons, splice, sse
-from llmgw.events import Error, Event, Frame, Progress, Raw, ResponseEnd, ResponseStart, Usage, UsageUpdate
+from llmgw.events import BlockDelta, Error, Event, Frame, Progress, Raw, ResponseEnd, ResponseStart, Usage, UsageUpdate
 from llmgw.model import JSON, Request
 from llmgw_dialects.openai_chat.deltas import Deltas, Piece
 from llmgw_dialects.openai_chat.errors import error_body
-from llmgw_dialects.openai_chat.names import NAME, minted
+from llmgw_dialects.openai_chat.names import NAME, choices_of, index_of, minted
 from llmgw_dialects.openai_chat.rebuilt import Rebuilder
 from llmgw_dialects.openai_chat.usage import write_usage
 
@@ -59,6 +59,8 @@ class StreamWriter:
     def feed(self, event: Event) -> bytes:
         """What the client gets for this event."""
         frame = event.frame if event.frame is not None and event.frame.dialect == NAME else None
+        if frame is not None and self._frame is None and isinstance(event, Raw) and event.pristine and not self._renamed:
+            return self._separated(frame.data)  # relayed
         out = b"" if frame is self._frame else self._flush()
         if frame is None:
             return self._separated(out + self._foreign(event))
@@ -77,12 +79,13 @@ class StreamWriter:
         for event in group:
             if isinstance(event, ResponseStart):
                 self._begin(event)
-        pieces = [(event, list(self.deltas.pieces(event))) for event in group]
-        self._begun.update(piece.choice for _, made in pieces for piece in made)
-        self._begun.update(_choices(frame.tree))  # a chunk that only has a role is worth no piece
+        if not isinstance(group[0], BlockDelta):  # a chunk that only has a role is worth no piece, but it begins a choice
+            self._begun.update(index_of(choice, n) for n, choice in enumerate(choices_of(frame.tree)))
         if len(group) == frame.count and self._told is not frame and all(event.pristine for event in group):
-            return self._usage_due(group) + self._copied(frame)
-        out = self._rebuilt(frame, pieces)
+            for event in group:
+                self.deltas.note(event)
+            return self._usage_due(group) + self._copied(frame) if isinstance(group[-1], ResponseEnd) else self._copied(frame)
+        out = self._rebuilt(frame, [(event, list(self.deltas.pieces(event))) for event in group])
         self._told = frame
         return out
 
@@ -95,9 +98,9 @@ class StreamWriter:
             self._renamed = {key: value for key, value in named.items() if value is not None and value != tree.get(key)}
 
     def _copied(self, frame: Frame) -> bytes:
-        changed = {key: value for key, value in self._renamed.items() if isinstance(frame.tree, dict) and key in frame.tree}
-        if not changed:
+        if not self._renamed or not isinstance(frame.tree, dict):
             return frame.data
+        changed = {key: value for key, value in self._renamed.items() if key in frame.tree}
         _, data = sse.parse(frame.data)
         return frame.data if data is None else _framed(splice.splice(data, splice.merged(frame.tree, changed)))
 
@@ -193,11 +196,6 @@ class StreamWriter:
         if out:
             self._dangling = not out.endswith(_BLANK)
         return out
-
-
-def _choices(tree: JSON) -> set[int]:
-    choices = tree.get("choices") if isinstance(tree, dict) else None
-    return {choice.get("index", n) for n, choice in enumerate(choices or ()) if isinstance(choice, dict)}
 
 
 def envelope(start: ResponseStart | None, request: Request, kind: str) -> dict[str, JSON]:
