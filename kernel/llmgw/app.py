@@ -55,14 +55,14 @@ async def handle(gateway: Gateway, endpoint: Endpoint, request: web.Request, *, 
         outcome = exchange.interruption(of="all") or left
         if outcome is left:
             raise
-    except ConnectionResetError as left:  # the client left while we wrote
-        outcome = left
+    except ConnectionResetError:  # while we wrote
+        outcome = asyncio.CancelledError("the client left")
     except Exception as bug:  # the handler's last line: a plugin's bug ends its exchange, not the server
         outcome = bug
         log.exception("exchange %s failed", exchange.id)
     finally:
         try:
-            if not isinstance(outcome, ConnectionResetError | asyncio.CancelledError | None):
+            if not isinstance(outcome, asyncio.CancelledError | None):
                 await client.fail(outcome if isinstance(outcome, GatewayError) else _bug())
         finally:
             _end(exchange, client, outcome)
@@ -198,6 +198,7 @@ class Client:
     response: web.StreamResponse | None = None
     _writer: Writer | None = None
     _stream: bool = False
+    _ended: bool = False
     _pending: list[bytes] = field(factory=list)
     _opening: asyncio.Lock | None = None
 
@@ -215,11 +216,10 @@ class Client:
         """Write events until the terminal one.
 
         Raises:
-            GatewayError: what failed before the response began.
+            GatewayError: in which they ended; where the response has begun, the client has heard of it.
         """
         exchange, writer = self.exchange, self._writer
         assert writer is not None
-        ended = False
         async for event in events:
             for observer in exchange.observers:
                 observer.event(event)
@@ -231,12 +231,13 @@ class Client:
                 else:
                     await self._write(data)
             if isinstance(event, ResponseEnd | Error):
-                ended = True
                 break
-        if not ended:  # a back-end or a filter that forgot: a truncated reply never looks like success
+        else:  # a back-end or a filter that forgot: a truncated reply never looks like success
             raise cut_short("it ended without its end event")
         await self.flush()
         await self._finish()
+        if isinstance(event, Error):
+            raise event.error
 
     async def fail(self, error: GatewayError) -> None:
         """End with an error: as the response itself, or in the stream where that has begun."""
@@ -244,8 +245,8 @@ class Client:
         if self.response is None:
             self.response = error_response(exchange, error)
             return
-        if not self._stream or self._writer is None:
-            return  # the whole reply was already being sent
+        if self._ended or self._writer is None:
+            return  # what failed was only the clearing up
         try:
             if data := self._writer.feed(Error(error=error)):
                 self._pending.append(data)
@@ -263,9 +264,7 @@ class Client:
 
     async def relay(self, data: bytes) -> None:
         """Whole frames of the client's own dialect, in a reply that has begun."""
-        assert self.response is not None
-        await self.response.write(data)
-        self.exchange.writes += 1
+        await self._put(data)
 
     async def beat(self) -> None:
         """A sign of life while the provider is silent; begins the response if it has not begun."""
@@ -273,21 +272,25 @@ class Client:
             await self._write(data)
 
     async def _write(self, data: bytes) -> None:
-        exchange = self.exchange
-        if exchange.observers:
-            exchange.saw("client", "out", data)
         if self._pending:
-            self._pending.append(data)
-            data = b"".join(self._pending)
+            data = b"".join([*self._pending, data])
             self._pending.clear()
+        if self.exchange.observers:
+            self.exchange.saw("client", "out", data)
         if not self._stream:
             self.response = web.Response(body=data, headers=self._headers())
             return
         if self.response is None or not self.response.prepared:
             await self._open()
+        await self._put(data)
+
+    async def _put(self, data: bytes) -> None:
         assert self.response is not None
-        await self.response.write(data)
-        exchange.writes += 1
+        try:
+            await self.response.write(data)
+        except ConnectionResetError:  # aiohttp's own is also a ClientError, as if the provider had failed
+            raise ConnectionResetError("the client left") from None
+        self.exchange.writes += 1
 
     async def _open(self) -> None:
         self._opening = self._opening or asyncio.Lock()
@@ -306,6 +309,7 @@ class Client:
         return headers | reply_headers(exchange)
 
     async def _finish(self) -> None:
+        self._ended = True
         if self._stream and self.response is not None:
             await self.response.write_eof()
 

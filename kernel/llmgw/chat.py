@@ -41,12 +41,10 @@ async def run(exchange: Exchange, request: Request) -> Request | Reply:
     if not items or not isinstance(items[-1], Message) or items[-1].role != "user":
         return request
     answers: list[str] = []
-    parts: list[Part] = []
-    for part in items[-1].parts:
-        parts.append(await _run_part(exchange, part, answers) if isinstance(part, Text) else part)
+    ran: list[Part] = [await _run_part(exchange, part, answers) if isinstance(part, Text) else part for part in items[-1].parts]
     if not answers:
         return request
-    parts = [part for part in parts if not isinstance(part, Text) or part.text.strip()]
+    parts = [part for part in ran if not isinstance(part, Text) or part.text.strip()]
     if not parts:
         return _said("\n".join(answers), request.model)
     return request.with_prompt(items=(*items[:-1], evolve(items[-1], parts=tuple(parts))))

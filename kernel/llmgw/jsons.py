@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 
 try:
     import msgspec
 except ImportError:  # the extra [speed]; without it a body is read whole where a part would do
-    msgspec = None  # type: ignore[assignment]
+    msgspec: Any = None  # type: ignore[no-redef]
 
 
 class JsonError(ValueError):
@@ -59,13 +59,23 @@ def dumps(value: Any) -> bytes:
             return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
+class Once:
+    """A text that stands once in an object: for ``peeker``, whose function then refuses a body that repeats the key."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
 def peeker(fields: Mapping[str, Any]) -> Callable[[bytes], Any] | None:
     """A function that reads a few fields of an object and checks the rest only for being JSON.
 
     For a request of 98 KB that is two to three times as fast as reading all of it, and makes no garbage.
 
     Args:
-        fields: the name of each with its type; a list that holds such a mapping is a list of such objects.
+        fields: the name of each with its type, ``Once`` among them; one that may be None may be missing; a list that holds such
+            a mapping is a list of such objects.
 
     Returns:
         The function: given a body it returns an object with these attributes, or None if the body does not fit, so that
@@ -73,9 +83,18 @@ def peeker(fields: Mapping[str, Any]) -> Callable[[bytes], Any] | None:
     """
     if msgspec is None:
         return None
-    decode = msgspec.json.Decoder(_shape(fields)).decode
+    met: list[str] = []
+
+    def once(kind: type, value: Any) -> Once:
+        met.append(value)
+        if kind is not Once or not isinstance(value, str) or len(met) > 1:
+            raise ValueError("not a text, or not the only one")
+        return Once(value)
+
+    decode = msgspec.json.Decoder(_shape(fields), dec_hook=once).decode
 
     def peek(body: bytes) -> Any:
+        met.clear()
         try:
             str(body, "utf-8")  # what msgspec skips, it does not decode
             return decode(body)
@@ -86,8 +105,13 @@ def peeker(fields: Mapping[str, Any]) -> Callable[[bytes], Any] | None:
 
 
 def _shape(fields: Mapping[str, Any]) -> Any:
-    kinds = [(name, list[_shape(kind[0])] if isinstance(kind, list) else kind) for name, kind in fields.items()]  # type: ignore[misc]
-    return msgspec.defstruct("Peeked", kinds, gc=False)
+    kinds: list[Any] = []
+    for name, kind in fields.items():
+        if isinstance(kind, list):
+            kinds.append((name, list[_shape(kind[0])]))  # type: ignore[misc]  # made at run time
+        else:
+            kinds.append((name, kind, None) if type(None) in get_args(kind) else (name, kind))
+    return msgspec.defstruct("Peeked", sorted(kinds, key=len), gc=False)
 
 
 def _refuse_constant(name: str) -> Any:

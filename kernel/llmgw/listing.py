@@ -6,6 +6,7 @@ import importlib
 import inspect
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,8 @@ def _why(item: PluginItem) -> str:
 def _import_time(one: Installed) -> float:
     """Milliseconds, of what is not imported yet."""
     begin = time.perf_counter()
-    try:
+    with suppress(Exception):  # whatever a broken plugin raises: it is listed as such, it must not break the list
         importlib.import_module(one.value.partition(":")[0])
-    except Exception:  # noqa: BLE001 -- a broken plugin is listed as such, it must not break the list
-        pass
     return (time.perf_counter() - begin) * 1000
 
 

@@ -31,11 +31,22 @@ class RawDoc:
     Args:
         dialect: the dialect it is written in.
         data: the bytes.
+        model: the model it names, if any.
+        stream: whether it asks for events.
+        stream_usage: whether it asks for usage among them.
     """
 
     dialect: str
     data: bytes = field(repr=False)
+    model: str | None = None
+    stream: bool = False
+    stream_usage: bool = False
     _tree: JSON = field(default=None, repr=False, alias="tree")
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the body has been read whole."""
+        return self._tree is not None
 
     @property
     def tree(self) -> JSON:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Literal
 
 from attrs import define, evolve, field
@@ -25,8 +26,8 @@ from llmgw.events import (
     unfold,
 )
 from llmgw.model import Request
-from llmgw.route import default_route
-from llmgw.stages import Filter, Observer, Route
+from llmgw.route import select
+from llmgw.stages import Filter, Observer, Route, Target
 
 if TYPE_CHECKING:
     from llmgw.exchange import Exchange
@@ -122,14 +123,13 @@ class Passage:
         for position in reversed(range(start, last)):
             one = self.filters[position]
             if type(one).events is not Filter.events:
-                events = self._spliced(position, events) if one.redoes else one.events(events)
+                events = self._spliced(position, opened.copy()) if one.redoes else one.events(events)
                 opened.append(events)
         return events
 
-    async def _spliced(self, position: int, inner: Events) -> AsyncGenerator[Event, None]:
-        """Events of one filter; when it raises Redo, those of another attempt follow in the same reply."""
-        seam = Seam()
-        opened: list[Events] = []
+    async def _spliced(self, position: int, opened: list[Events]) -> AsyncGenerator[Event, None]:
+        """Events of one filter over the last of ``opened``; when it raises Redo, these are closed and another attempt follows."""
+        seam, inner = Seam(), opened[-1]
         try:
             while True:
                 events = self.filters[position].events(inner)
@@ -192,8 +192,10 @@ class Seam:
 
 
 async def _close(opened: list[Events]) -> None:
-    for events in reversed(opened):
-        await events.aclose()
+    """Close the last opened first, and each whatever another one raises."""
+    async with AsyncExitStack() as stack:
+        for events in opened:
+            stack.push_async_callback(events.aclose)
 
 
 # ---- attempts -----------------------------------------------------------------------------------
@@ -205,11 +207,7 @@ async def _attempts(exchange: Exchange, request: Request) -> AsyncGenerator[Even
     failure: GatewayError | None = None
     committed = False
     try:
-        while True:
-            try:
-                target = await route.asend(failure)
-            except StopAsyncIteration:
-                break
+        while (target := await _next_target(route, exchange, request, failure)) is not None:
             backend = exchange.backend(target)
             if backend is None:
                 failure = Misconfigured(f"The route names the back-end '{target.backend}', which this deployment does not have.")
@@ -220,7 +218,8 @@ async def _attempts(exchange: Exchange, request: Request) -> AsyncGenerator[Even
             try:
                 held = await _until_meaningful(events)
                 exchange.committed = committed = True
-                await route.aclose()
+                if route is not None:
+                    await route.aclose()
                 for event in held:
                     yield event
                 async for event in events:
@@ -234,7 +233,8 @@ async def _attempts(exchange: Exchange, request: Request) -> AsyncGenerator[Even
             finally:
                 await events.aclose()
     finally:
-        await route.aclose()
+        if route is not None:
+            await route.aclose()
     raise failure or Misconfigured("The route gave no target for this model.")
 
 
@@ -254,13 +254,22 @@ async def _until_meaningful(events: Events) -> list[Event]:
     raise cut_short("it sent nothing")
 
 
-def _open_route(exchange: Exchange, request: Request) -> Route:
+def _open_route(exchange: Exchange, request: Request) -> Route | None:
     gateway = exchange.gateway
-    if gateway.implements("route"):
-        route: Route | None = gateway.hook.route(exchange=exchange, request=request)
-        if route is not None:
-            return route
-    return default_route(gateway, request.model)
+    if not gateway.implements("route"):
+        return None
+    route: Route | None = gateway.hook.route(exchange=exchange, request=request)
+    return route
+
+
+async def _next_target(route: Route | None, exchange: Exchange, request: Request, failure: GatewayError | None) -> Target | None:
+    """What the route says; without one, the model's own name says it, once."""
+    if route is None:
+        return select(exchange.gateway, request.model) if failure is None else None
+    try:
+        return await route.asend(failure)
+    except StopAsyncIteration:
+        return None
 
 
 # ---- observers ----------------------------------------------------------------------------------

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
-from llmgw.errors import GatewayError, ModelNotFound
+from llmgw.errors import ModelNotFound
 from llmgw.nearest import nearest
 from llmgw.stages import Target
 
@@ -46,8 +45,3 @@ def _advice(gateway: Gateway, model: str) -> str:
         f"There is no model '{model}' here.{hint} Models are asked for as backend:model, with one of the back-ends "
         f"{', '.join(names)}; GET /v1/models lists them."
     )
-
-
-async def default_route(gateway: Gateway, model: str) -> AsyncGenerator[Target, GatewayError | None]:
-    """One target, one attempt."""
-    yield select(gateway, model)

@@ -53,7 +53,7 @@ class Table:
         if gateway.endpoints:  # whose dialect refuses strangers
             for routes in gateway.hook.extra_routes(gateway=gateway):
                 for one in routes or ():
-                    table._add(one.method, one.path, partial(_guarded, gateway, one.handler))
+                    table._patterns.add_route(one.method, one.path, partial(_guarded, gateway, one.handler))
         return table
 
     def _add(self, method: str, path: str, handler: Handler) -> None:
@@ -68,22 +68,24 @@ class Table:
         if handler is None:
             match = await self._patterns.resolve(request)
             if match.http_exception is not None:
-                return self._lost(request)
+                return self._lost(request, match.http_exception)
             request._match_info = match  # what aiohttp's own application does; handlers read request.match_info
             handler = match.handler
         return await handler(request)
 
-    def _lost(self, request: web.Request) -> web.StreamResponse:
-        error: GatewayError
-        methods = sorted(method for method, path in self._exact if path == request.path)
+    def _lost(self, request: web.Request, why: web.HTTPException) -> web.StreamResponse:
+        methods = {method for method, path in self._exact if path == request.path}
+        if isinstance(why, web.HTTPMethodNotAllowed):
+            methods |= why.allowed_methods
         if methods:
-            error = MethodNotAllowed(f"{request.path} is served, but not under {request.method}: use {' or '.join(methods)}.")
-        else:
-            served = sorted({endpoint.path for endpoint in self.gateway.endpoints})
-            close = nearest(request.path, served)
-            hint = f"Did you mean {close[0]}?" if close else f"Served are: {', '.join(served)}."
-            error = NotFound(f"There is no {request.path} here. {hint}")
-        return _refuse(self.gateway, request, error)
+            use = f"{request.path} is served, but not under {request.method}: use {' or '.join(sorted(methods))}."
+            response = _refuse(self.gateway, request, MethodNotAllowed(use))
+            response.headers["allow"] = ", ".join(sorted(methods))  # RFC 9110, 15.5.6
+            return response
+        served = sorted({endpoint.path for endpoint in self.gateway.endpoints})
+        close = nearest(request.path, served)
+        hint = f"Did you mean {close[0]}?" if close else f"Served are: {', '.join(served)}."
+        return _refuse(self.gateway, request, NotFound(f"There is no {request.path[:200]} here. {hint}"))
 
 
 async def _guarded(gateway: Gateway, handler: Handler, request: web.Request) -> web.StreamResponse:
@@ -127,7 +129,7 @@ class Generation:
                 self.started.set_result(None)
                 await self.over.wait()
                 pulse.cancel()
-        except Exception as error:
+        except Exception as error:  # whatever a plugin's lifespan raises; whoever started us decides
             if self.started.done():
                 log.exception("a generation ended badly")
             else:
@@ -211,11 +213,12 @@ class Server:
         assert generation.started is not None
         try:
             await generation.started
-        except Exception:
+            table = Table.of(gateway)
+        except Exception:  # whatever a plugin raises: what was opened is closed before it goes on
+            generation.over.set()
             await task
             raise
-        old, self._generation = self._generation, generation
-        self.table = Table.of(gateway)
+        old, self._generation, self.table = self._generation, generation, table
         self._alive.add(generation)
         if old is not None:
             self._tasks.create_task(self._retire(old))
@@ -233,7 +236,7 @@ class Server:
             await self._switch(Gateway.build(config, self.clock))
         except ConfigError as error:
             log.error("not reloaded, the configuration has mistakes:\n%s", error)
-        except Exception:
+        except Exception:  # whatever a plugin raises: the old generation serves on
             log.exception("not reloaded, a plugin did not start")
         else:
             log.info("reloaded")

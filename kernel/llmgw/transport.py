@@ -165,7 +165,8 @@ class HttpBackend(Backend):
         """Ask the provider for its list."""
         headers = {**_HEADERS, **self.headers(Target(self.name, ""))}
         try:
-            async with gateway.http.get(self.base_url.rstrip("/") + self.models_path, headers=headers) as response:
+            url = self.base_url.rstrip("/") + self.models_path
+            async with gateway.http.get(url, headers=headers, allow_redirects=False) as response:
                 body = await _up_to(response.content, MODELS_LIMIT)
                 if response.status != 200:
                     raise self.dialect.read_error(response.status, _lowered(response), body)

@@ -1,10 +1,5 @@
-"""The version, in one place: the distribution's own."""
+"""The version, in one place; pyproject.toml takes it from here."""
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
-try:
-    VERSION = version("llmgw")
-except PackageNotFoundError:  # a checkout that was never installed
-    VERSION = "0+checkout"
+VERSION = "0.1.0"

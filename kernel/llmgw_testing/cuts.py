@@ -11,7 +11,7 @@ def every_cut(data: bytes, *, most: int = 300, seed: int = 1) -> Iterator[list[b
 
     Args:
         data: what a machine is fed.
-        most: single places tried; of longer data, so many of them at random, those inside a UTF-8 character or at a line end first.
+        most: single places tried; of longer data so many at random, half of them inside a UTF-8 character or at a line end.
         seed: of the randomness.
     """
     yield [data]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -43,9 +44,9 @@ class RunningGateway:
 
     async def post(self, body: Any, path: str = "/v1/chat/completions", **headers: str) -> tuple[int, Any]:
         """The status, and the JSON of the reply or its text if it is none."""
-        data = {"data": body} if isinstance(body, bytes) else {"json": body}
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        async with self.http.post(self.url + path, headers=named, **data) as response:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        named = {"content-type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
+        async with self.http.post(self.url + path, headers=named, data=data) as response:
             text = await response.text()
             return response.status, await response.json() if "json" in response.content_type else text
 
@@ -67,7 +68,7 @@ async def run_gateway(
         env: the whole environment that the gateway sees.
         clock: all its time.
     """
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, bind("127.0.0.1", 0) as sock:
         file = Path(folder) / "llmgw.yaml"
         file.write_text(yaml.safe_dump(dict(config or {})))
 
@@ -75,12 +76,12 @@ async def run_gateway(
             return configuration.load(file, env or {}, port=0)
 
         gateway = Gateway.build(load(), clock or Clock())
-        sock = bind("127.0.0.1", 0)
         serving: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         server = Server(load, clock or Clock(), announce=lambda _, address: serving.set_result(address), signals=False)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(server.serve(gateway, sock))
-            await asyncio.wait({serving, running}, return_when=asyncio.FIRST_COMPLETED)
+            waited: set[asyncio.Future[Any]] = {serving, running}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if running.done():
                 await running  # raises why it does not serve
             async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:

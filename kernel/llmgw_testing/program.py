@@ -39,7 +39,11 @@ class Program:
     @classmethod
     @contextmanager
     def serve(
-        cls, *options: str, env: Mapping[str, str] | None = None, log: Path, command: Sequence[str] = (sys.executable, "-m", "llmgw.cli")
+        cls,
+        *options: str,
+        env: Mapping[str, str] | None = None,
+        log: Path,
+        command: Sequence[str] = (sys.executable, "-m", "llmgw.cli"),
     ) -> Iterator[Program]:
         """Run it on a free port while the context lasts.
 

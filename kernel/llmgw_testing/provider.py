@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -40,7 +40,7 @@ class Answer:
         steps: pieces of the body, each sent for itself, and what happens between them.
         status: HTTP status.
         headers: besides those that frame the body.
-        chunked: send the body in HTTP chunks, as streams are; else with its length, or, when it does not come to its end, without.
+        chunked: send the body in HTTP chunks, as streams are; else with its length.
         verbatim: the steps are the whole answer, head and all.
     """
 
@@ -59,7 +59,8 @@ def whole(body: Any, status: int = 200, **headers: str) -> Answer:
 
 def stream(*steps: Step | str | dict[str, Any], status: int = 200, **headers: str) -> Answer:
     """A streamed answer; a dict becomes an SSE frame with that JSON, a str one with that text."""
-    return Answer(tuple(_frame(step) for step in steps), status, {"content-type": "text/event-stream"} | _named(headers), chunked=True)
+    framed = tuple(_frame(step) for step in steps)
+    return Answer(framed, status, {"content-type": "text/event-stream"} | _named(headers), chunked=True)
 
 
 def raw(*steps: Step) -> Answer:
@@ -162,11 +163,11 @@ class Provider:
         await writer.drain()
         return not answer.verbatim
 
-    async def _until(self, waited: Any, reader: asyncio.StreamReader) -> bool:
+    async def _until(self, waited: Coroutine[Any, Any, Any], reader: asyncio.StreamReader) -> bool:
         """Wait, but not for longer than the other side is there."""
         gone, done = asyncio.ensure_future(reader.read(1)), asyncio.ensure_future(waited)
         await asyncio.wait({gone, done}, return_when=asyncio.FIRST_COMPLETED)
-        still_there = done.done()
+        still_there: bool = done.done()
         done.cancel()
         gone.cancel()
         if not still_there:
@@ -178,8 +179,8 @@ def _head(answer: Answer) -> bytes:
     length = sum(len(step) for step in answer.steps if isinstance(step, bytes))
     ends = all(isinstance(step, bytes | Wait) for step in answer.steps)
     framing = {"transfer-encoding": "chunked"} if answer.chunked else {"content-length": str(length if ends else length + 1)}
-    lines = [f"HTTP/1.1 {answer.status} Scripted", *(f"{name}: {value}" for name, value in (framing | dict(answer.headers)).items())]
-    return "\r\n".join([*lines, "", ""]).encode()
+    headers = [f"{name}: {value}" for name, value in (framing | dict(answer.headers)).items()]
+    return "\r\n".join([f"HTTP/1.1 {answer.status} Scripted", *headers, "", ""]).encode()
 
 
 async def _read(reader: asyncio.StreamReader) -> Seen | None:

@@ -40,7 +40,7 @@ class AuthKey:
         if any(matches):
             return Principal("key")
         if not shown:
-            raise Unauthorized("This gateway asks for its key. Send it as 'Authorization: Bearer KEY': set it as your client's API key.")
+            raise Unauthorized("This gateway asks for its key: set it as your client's API key (Authorization: Bearer KEY).")
         raise Unauthorized(
             "The key is not this gateway's. Use the value of LLM_INTERACTIVE_PROXY_API_KEY that it was started with."
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import evolve
 
-from llmgw.events import Event, Frame, Invariants
+from llmgw.events import Event, Frame, Invariants, Raw
 from llmgw.model import Prompt, Request
 from llmgw.stages import Head, Reader
 from llmgw_dialects.openai_chat import DIALECT
@@ -78,8 +78,8 @@ def request(**fields: Any) -> Request:
 
 
 def bare(events: Iterable[Event]) -> list[Event]:
-    """The same events, coming from nowhere."""
-    return [evolve(event, frame=None) for event in events]
+    """The same events, coming from nowhere; raw ones would print what they were."""
+    return [evolve(event, frame=None) for event in events if not isinstance(event, Raw)]
 
 
 def data_of(events: Iterable[Event]) -> bytes:

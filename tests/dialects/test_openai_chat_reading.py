@@ -242,7 +242,8 @@ def test_a_call_makes_stop_a_tool_use() -> None:
 
 def test_a_call_stays_open_while_another_is_told() -> None:
     """Blocks of calls stop when their choice ends, not when the next one starts."""
-    events = read(FIRST, call({"index": 0, "id": "x", "function": f("", "a")}), call({"index": 1, "id": "y", "function": f("", "b")}),
+    events = read(FIRST, call({"index": 0, "id": "x", "function": f("", "a")}), call({"index": 1, "id": "y",
+        "function": f("", "b")}),
                   chunk({}, "tool_calls"), DONE)  # fmt: skip
     assert [BlockStart, BlockStart, BlockStop, BlockStop, Stop] == [type(event) for event in events[1:-1]]
 
@@ -280,7 +281,8 @@ def test_done_without_a_finish_reason_is_complete() -> None:
     assert isinstance(events[-1], ResponseEnd)
 
 
-@pytest.mark.parametrize("frames", [(), (FIRST,), (FIRST, chunk({"content": "x"})), (FIRST, chunk({"content": "x"}), b'data: {"ch'),
+@pytest.mark.parametrize("frames", [(), (FIRST,), (FIRST, chunk({"content": "x"})),
+    (FIRST, chunk({"content": "x"}), b'data: {"ch'),
                                     (DONE,), (b": hi\n\n",)])  # fmt: skip
 def test_a_reply_cut_short_is_an_error(frames: tuple[bytes, ...]) -> None:
     """A stream that ends without an end never looks like success."""
@@ -301,7 +303,8 @@ def test_a_last_frame_may_lack_its_empty_line() -> None:
     (frame({"error": {"message": "busy", "status_code": 429, "type": "rate_limit_error"}}), 429),
     (frame({"error": "busy"}), 502),
     (b'event: error\ndata: {"message":"busy"}\n\n', 502),
-    (frame({"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "error", "error": {"message": "busy", "code": 502}}]}), 502),
+    (frame({"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "error", "error": {"message": "busy",
+        "code": 502}}]}), 502),
     (b'{"error": {"message": "busy",\n\n "code": 500}}', 500),
 ])  # fmt: skip
 @pytest.mark.parametrize("began", [True, False])
@@ -346,7 +349,8 @@ def test_a_whole_reply_is_read_like_a_stream() -> None:
     message = {"content": "b", "reasoning_content": "a", "refusal": None,
                "tool_calls": [{"id": "x", "type": "function", "function": f("{}", "t")}]}  # fmt: skip
     usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-    stream = read(chunk({"reasoning_content": "a"}), chunk({"content": "b"}), call({"index": 0, **message["tool_calls"][0]}),  # type: ignore[dict-item]
+    stream = read(chunk({"reasoning_content": "a"}), chunk({"content": "b"}), call({"index": 0, **message["tool_calls"][0]}),
+         # type: ignore[dict-item]
                   chunk({}, "tool_calls"), chunk(usage=usage), DONE)  # fmt: skip
     assert fold(stream) == fold(read_whole(body(message, "tool_calls", usage=usage)))
 

@@ -3,118 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 from attrs import evolve
+from chat import STREAM, WHOLE, write
+from chat_recordings import (
+    NAME,
+    events_of,
+    failed,
+    failing,
+    folded,
+    frames_of,
+    named,
+    read,
+    read_request,
+    readable,
+    requests,
+    streams,
+    told,
+    touched,
+    wholes,
+)
 from cuts import every_cut
 from recordings import Recording, completions, load
 
 from llmgw import jsons, sse
-from llmgw.errors import GatewayError
-from llmgw.events import BlockDelta, Error, Event, Frame, Invariants, Reply, ResponseEnd, fold, unfold
-from llmgw.model import Base64, Image, Message, Prompt, Request, Text, texts
-from llmgw.stages import Head, Reader
+from llmgw.events import BlockDelta, Error, Event, Invariants, Reply, ResponseEnd, fold, unfold
+from llmgw.model import Base64, Image, Message, Prompt, Text, texts
+from llmgw.stages import Head
 from llmgw_dialects.openai_chat import DIALECT
-
-NAME = "openai-chat"
-STREAM = Request(dialect=DIALECT.name, model="m", stream=True, stream_usage=True, prompt=Prompt())
-WHOLE = Request(dialect=DIALECT.name, model="m", prompt=Prompt())
-
-
-# ---- means --------------------------------------------------------------------------------------
-
-
-def requests() -> list[tuple[str, bytes]]:
-    """All recorded requests that have messages."""
-    return [(one.name, one.request) for one in load(NAME) if one.request and b'"messages"' in one.request]
-
-
-def read_request(body: bytes) -> Request:
-    return DIALECT.read_request(Head(), named(body))
-
-
-def readable() -> list[tuple[str, bytes]]:
-    """Those whose prompt can be read; one recorded client sent ``"temperature": "hot"`` on purpose."""
-    return [(name, body) for name, body in requests() if b'"hot"' not in body]
-
-
-def named(body: bytes) -> bytes:
-    """Azure's clients name the model in the path; ours must name it in the body."""
-    tree = json.loads(body)
-    return body if tree.get("model") else json.dumps({"model": "m", **{k: v for k, v in tree.items() if k != "model"}}).encode()
-
-
-def streams() -> list[Recording]:
-    return list(completions(NAME, "chat.completions", stream=True))
-
-
-def wholes() -> list[Recording]:
-    return list(completions(NAME, "chat.completions", stream=False))
-
-
-def read(reader: Reader, pieces: Iterable[bytes]) -> list[Event]:
-    events = [event for piece in pieces for event in reader.feed(piece)]
-    return [*events, *reader.close()]
-
-
-def events_of(one: Recording) -> list[Event]:
-    return read(DIALECT.reader(stream=one.stream), [one.body])
-
-
-def frames_of(events: Iterable[Event]) -> list[Frame]:
-    found: list[Frame] = []
-    for event in events:
-        if event.frame is not None and (not found or found[-1] is not event.frame):
-            found.append(event.frame)
-    return found
-
-
-def write(request: Request, events: Iterable[Event]) -> bytes:
-    writer = DIALECT.writer(request)
-    return b"".join(writer.feed(event) for event in events)
-
-
-def folded(events: Iterable[Event]) -> Reply | str:
-    """The reply, or in words why there is none."""
-    try:
-        return fold(events)
-    except GatewayError as error:
-        return f"{type(error).__name__}: {error.message}"
-
-
-def failing(law: Callable[[Recording], Any], recordings: Iterable[Recording]) -> list[str]:
-    """Names of the recordings that break a law, with how."""
-    out = []
-    for one in recordings:
-        try:
-            law(one)
-        except AssertionError as error:
-            out.append(f"{one.name}: {str(error)[:600]}")
-    return out
-
-
-def touched(events: Iterable[Event]) -> list[Event]:
-    """The same events, none of them pristine."""
-    return [evolve(event) for event in events]
-
-
-def told(reply: Reply, other: Reply) -> Reply:
-    """A reply with what a writer must make up, where the provider did not say: its id, its time, why it ended."""
-    choices = tuple(
-        evolve(one, stop=two.stop if one.stop is not None and one.stop.kind == "other" else one.stop)
-        for one, two in zip(reply.choices, other.choices, strict=True)
-    )
-    known = {key: getattr(reply, key) or getattr(other, key) for key in ("id", "model", "created")}
-    return evolve(
-        reply,
-        choices=choices,
-        created=reply.created if reply.created is not None else other.created,
-        id=known["id"],
-        model=known["model"],
-    )
-
 
 # ---- requests -----------------------------------------------------------------------------------
 
@@ -208,10 +126,6 @@ def test_a_request_written_from_scratch_is_understood_the_same() -> None:
 
 
 # ---- streams ------------------------------------------------------------------------------------
-
-
-def failed(events: list[Event]) -> bool:
-    return any(isinstance(event, Error) for event in events)
 
 
 def test_the_frames_of_a_stream_are_its_bytes() -> None:

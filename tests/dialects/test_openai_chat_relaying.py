@@ -95,7 +95,8 @@ def test_a_long_stream_is_searched_on_its_way() -> None:
 
 
 @pytest.mark.parametrize(("data", "end"), [
-    (body({"content": "x"}), "complete"), (b"{}", "broken"), (b"<html>", "broken"), (b"", "broken"), (b'{"error":"busy"}', "refused 502"),
+    (body({"content": "x"}), "complete"), (b"{}", "broken"), (b"<html>", "broken"), (b"", "broken"),
+    (b'{"error":"busy"}', "refused 502"),
 ])  # fmt: skip
 def test_a_whole_body_is_relayed_if_it_is_one(data: bytes, end: str) -> None:
     """A whole body passes as it is; what is no chat completion does not."""

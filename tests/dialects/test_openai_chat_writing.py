@@ -187,7 +187,8 @@ def test_foreign_thoughts_refusals_and_citations_are_told() -> None:
 
 
 @pytest.mark.parametrize(("kind", "said"), [
-    ("end", "stop"), ("stop_sequence", "stop"), ("max_tokens", "length"), ("context_window", "length"), ("tool_use", "tool_calls"),
+    ("end", "stop"), ("stop_sequence", "stop"), ("max_tokens", "length"), ("context_window", "length"),
+    ("tool_use", "tool_calls"),
     ("pause", "stop"), ("refusal", "content_filter"), ("content_filter", "content_filter"), ("other", "stop"),
 ])  # fmt: skip
 def test_foreign_stops_are_translated(kind: str, said: str) -> None:
@@ -298,3 +299,16 @@ def test_events_without_frames_are_written_like_those_with() -> None:
     )
     request: Request = STREAM
     assert fold(events) == fold(read(write(request, bare(events))))
+
+
+def test_a_whole_body_is_a_stream_for_a_client_that_wants_one() -> None:
+    """A provider that answers whole although asked for a stream is written as one; its body is no frame of a stream."""
+    details = [{"type": "reasoning.text", "text": "r"}]
+    data = body(
+        {"content": "x", "reasoning": "r", "reasoning_details": details}, usage={"prompt_tokens": 1}, system_fingerprint="fp"
+    )
+    events = read_whole(data)
+    written = write(STREAM, events)
+    assert fold(events).choices[0].parts[1:] == fold(read(written)).choices[0].parts[1:]
+    assert fold(events).extras == fold(read(written)).extras
+    assert written.startswith(b"data: ") and written.endswith(DONE) and data not in written

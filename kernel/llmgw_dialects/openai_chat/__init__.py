@@ -10,7 +10,8 @@ from llmgw import jsons
 from llmgw.errors import GatewayError, UpstreamError
 from llmgw.model import ModelInfo, Request
 from llmgw.stages import Dialect, Head, Reader, Writer
-from llmgw_dialects.openai_chat import errors, models, requests
+from llmgw_dialects.openai_chat import errors, requests
+from llmgw_dialects.openai_chat import models as lists
 from llmgw_dialects.openai_chat.bodies import WholeWriter
 from llmgw_dialects.openai_chat.names import NAME
 from llmgw_dialects.openai_chat.reading import StreamReader, WholeReader
@@ -62,15 +63,15 @@ class OpenAIChat(Dialect):
 
     def read_models(self, body: bytes) -> list[ModelInfo]:
         """Read a provider's list of models."""
-        return models.read_models(body)
+        return lists.read_models(body)
 
-    def write_models(self, models_: Sequence[ModelInfo]) -> bytes:
+    def write_models(self, models: Sequence[ModelInfo]) -> bytes:
         """Write a list of models."""
-        return models.write_models(models_)
+        return lists.write_models(models)
 
     def write_model(self, model: ModelInfo) -> bytes:
         """Write one model."""
-        return models.write_model(model)
+        return lists.write_model(model)
 
     def example(self, model: str) -> str:
         """The smallest request for a model."""

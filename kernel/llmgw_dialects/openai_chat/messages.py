@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 from attrs import evolve
 
+from llmgw import jsons
 from llmgw.model import (
     JSON,
     Audio,
@@ -33,7 +34,7 @@ from llmgw_dialects.openai_chat.history import read_call, read_legacy_call, read
 from llmgw_dialects.openai_chat.losses import Losses
 from llmgw_dialects.openai_chat.marks import read_mark, write_mark
 from llmgw_dialects.openai_chat.names import NAME, minted
-from llmgw_dialects.openai_chat.parts import read_part, write_part
+from llmgw_dialects.openai_chat.parts import lost_fields, read_part, write_part
 
 _P = TypeVar("_P", bound=Part)
 _FAILED: Final = "Error: "
@@ -116,7 +117,7 @@ def _said(value: dict[str, Any], doc: RawDoc, path: Path) -> tuple[Part, ...]:
 
 def _content(value: dict[str, Any], doc: RawDoc, path: Path) -> tuple[Part, ...]:
     content, at = value.get("content"), (*path, "content")
-    if content is None:
+    if content is None or content == "":  # beside calls the one is as usual as the other
         return ()
     if isinstance(content, str):
         return (sourced(Text(content), doc, at, content),)
@@ -222,6 +223,7 @@ def write_content(parts: Sequence[Part], losses: Losses) -> str | list[JSON] | N
         case []:
             return None
         case [Text(text=text, cache=None)]:
+            lost_fields(parts[0], losses)
             return text
         case _:
             return [entry for part in parts if (entry := write_part(part, losses)) is not None]
@@ -231,6 +233,10 @@ def _write_result(item: ToolResult, pending: list[Part], losses: Losses) -> dict
     """A tool message holds text alone; failure is a word in it, pictures follow."""
     media = [part for part in item.parts if not isinstance(part, (Text, OpaquePart))]
     parts: list[Part] = [part for part in item.parts if part not in media]
+    if not item.parts and item.structured is not None:  # Gemini's results are objects
+        parts = [Text(jsons.dumps(item.structured).decode())]
+    if item.scheduling:
+        losses.dropped("tool_result.scheduling", item.scheduling, item)
     if media:
         losses.emulated("tool_result.media", "a user message", item)
         pending += media
@@ -241,6 +247,8 @@ def _write_result(item: ToolResult, pending: list[Part], losses: Losses) -> dict
             parts.insert(0, Text(_FAILED))
     out = write_flat(item, {}, losses)
     plain = all(isinstance(part, Text) and part.cache is None for part in parts)
+    for part in parts:
+        lost_fields(part, losses)
     out["content"] = texts(parts) if plain else write_content(parts, losses)
     return out
 

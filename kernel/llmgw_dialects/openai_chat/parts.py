@@ -29,6 +29,13 @@ from llmgw_dialects.openai_chat.losses import Losses
 from llmgw_dialects.openai_chat.marks import read_mark, write_mark
 from llmgw_dialects.openai_chat.names import NAME
 
+_UNSAID: Final[dict[type[Part], tuple[str, ...]]] = {
+    Text: ("citations", "logprobs", "phase", "carrier"),
+    Image: ("resolution",),
+    Document: ("context", "citations_enabled"),
+    Video: ("start", "end", "fps"),
+    Refusal: ("category", "explanation"),
+}
 _DATA_URL: Final = re.compile(r"data:([^;,]*);base64,(.*)", re.DOTALL)
 _AUDIO: Final = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
 
@@ -59,12 +66,20 @@ def read_part(value: JSON, path: Path) -> Part:
             return OpaquePart(dialect=NAME, type=kind if isinstance(kind, str) else "", raw=value, cache=mark)
 
 
+def lost_fields(part: Part, losses: Losses) -> None:
+    """Note what a part knows that Chat has no key for."""
+    for name in _UNSAID.get(type(part), ()):
+        if getattr(part, name):
+            losses.dropped(f"{type(part).__name__.lower()}.{name}", node=part)
+
+
 def write_part(part: Part, losses: Losses) -> JSON:
     """An entry of ``content``; None where Chat has none for it."""
     entry = _write(part, losses)
     if entry is None:
         losses.dropped(_feature(part), node=part)
         return None
+    lost_fields(part, losses)
     if not isinstance(entry, dict) or isinstance(part, OpaquePart):
         return entry
     return {**entry, **write_mark(part.cache, losses, part)}

@@ -18,12 +18,14 @@ from llmgw_dialects.openai_chat.names import NAME
 from llmgw_dialects.openai_chat.settings import read_settings, write_settings
 from llmgw_dialects.openai_chat.tools import read_choice, read_function, read_tool, read_web_search, write_choice, write_tool
 
+_MODEL: Final = re.compile(rb'"model"\s*+:\s*+("[^"\\]*+")')
 # leading members with plain values, then the model; possessive, so that it never looks twice
-_MODEL: Final = re.compile(
-    rb'\s*+\{\s*+(?:(?!"model")"[^"\\]*+"\s*+:\s*+(?:"[^"\\]*+"|[-0-9.eE+]++|true|false|null)\s*+,\s*+)*+'
-    rb'"model"\s*+:\s*+("[^"\\]*+")'
+_LEADING: Final = re.compile(
+    rb'\s*+\{\s*+(?:(?!"model")"[^"\\]*+"\s*+:\s*+(?:"[^"\\]*+"|[-0-9.eE+]++|true|false|null)\s*+,\s*+)*+' + _MODEL.pattern
 )
-
+_PEEK: Final = jsons.peeker(
+    {"model": jsons.Once, "messages": [{"role": str}], "stream": bool | None, "stream_options": dict[str, Any] | None}
+)
 
 # ---- reading ------------------------------------------------------------------------------------
 
@@ -35,6 +37,29 @@ def read_request(body: bytes, headers: Mapping[str, str]) -> Request:
         body: as it came.
         headers: those that mean something to a provider.
     """
+    model, stream, usage, tree = _peeked(body) or _envelope_of(body)
+    return Request(
+        dialect=NAME,
+        model=model,
+        stream=stream,
+        stream_usage=usage,
+        raw=RawDoc(NAME, body, model, stream, usage, tree),
+        headers=headers,
+        load=read_prompt,
+    )
+
+
+def _peeked(body: bytes) -> tuple[str, bool, bool, JSON] | None:
+    """Model, stream and usage, without reading the rest; None where the body must be read to be understood."""
+    seen = _PEEK(body) if _PEEK is not None else None
+    if seen is None or not seen.model.text or not seen.messages:
+        return None
+    options = seen.stream_options
+    return seen.model.text, seen.stream is True, options is not None and options.get("include_usage") is True, None
+
+
+def _envelope_of(body: bytes) -> tuple[str, bool, bool, JSON]:
+    """Model, stream, usage and the body, read; or what is wrong with it."""
     try:
         tree = jsons.loads(body)
     except jsons.JsonError as error:
@@ -46,15 +71,7 @@ def read_request(body: bytes, headers: Mapping[str, str]) -> Request:
         raise InvalidField("You must name a model: 'model' must be a string that is not empty.", param="model")
     _check_messages(tree.get("messages"))
     options = opt_object(tree, "stream_options", ()) or {}
-    return Request(
-        dialect=NAME,
-        model=model,
-        stream=opt_bool(tree, "stream", ()) or False,
-        stream_usage=options.get("include_usage") is True,
-        raw=RawDoc(NAME, body, tree=tree),
-        headers=headers,
-        load=read_prompt,
-    )
+    return model, opt_bool(tree, "stream", ()) or False, options.get("include_usage") is True, tree
 
 
 def read_prompt(doc: RawDoc) -> Prompt:
@@ -110,7 +127,7 @@ def encode_request(request: Request) -> tuple[bytes, list[Loss]]:
     if request.untouched:
         return _addressed(request, raw), []
     template = Edits(raw, read_prompt(raw), losses).template(request.prompt)
-    template.update(_envelope(request, raw.tree))
+    template.update(_envelope(request, raw))
     return splice(raw.data, template), losses.found
 
 
@@ -137,24 +154,42 @@ def _written(request: Request, losses: Losses) -> dict[str, JSON]:
 
 def _addressed(request: Request, raw: RawDoc) -> bytes:
     """The client's own bytes, addressed to the provider's model."""
-    changes = _envelope(request, raw.tree)
-    if not changes:
+    if (request.stream, request.stream_usage) != (raw.stream, raw.stream_usage):
+        return splice(raw.data, merged(raw.tree, _envelope(request, raw)))
+    if request.model == raw.model:
         return raw.data
-    found = _MODEL.match(raw.data) if changes.keys() == {"model"} else None
-    # were the key repeated, the last one would count
-    if found and raw.data.rfind(b'"model"') < found.start(1) and jsons.loads(found[1]) == raw.tree["model"]:
-        return raw.data[: found.start(1)] + jsons.dumps(request.model) + raw.data[found.end(1) :]
-    return splice(raw.data, merged(raw.tree, changes))
+    span = _model_span(raw)
+    if span is None:
+        return splice(raw.data, merged(raw.tree, {"model": request.model}))
+    return raw.data[: span[0]] + jsons.dumps(request.model) + raw.data[span[1] :]
 
 
-def _envelope(request: Request, tree: dict[str, Any]) -> dict[str, Any]:
+def _model_span(raw: RawDoc) -> tuple[int, int] | None:
+    """Where the model's name stands, if that can be told without reading the body.
+
+    Clients put it first, or once behind the messages. Inside a JSON string a quote is escaped, so ``"model"`` is always a
+    whole string; where it stands once it is the key at the top, unless that one is spelt with escapes.
+    """
+    data = raw.data
+    found = _LEADING.match(data)
+    if found is None:
+        at = data.find(b'"model"')
+        found = _MODEL.match(data, at)
+        if found is None or data.find(b'"model"', found.end()) >= 0 or b"\\u006" in data:
+            return None
+    elif raw.is_read and data.rfind(b'"model"') > found.end():  # the key is repeated, perhaps: the last one counts
+        return None
+    return found.span(1) if jsons.loads(found[1]) == raw.model else None
+
+
+def _envelope(request: Request, raw: RawDoc) -> dict[str, Any]:
     """The fields outside the prompt that are not what the body says."""
     changes: dict[str, Any] = {}
-    if request.model != tree["model"]:
+    if request.model != raw.model:
         changes["model"] = request.model
-    if request.stream != bool(tree.get("stream")):
+    if request.stream != raw.stream:
         changes["stream"] = request.stream
-    options = tree.get("stream_options") or {}
-    if request.stream_usage != (options.get("include_usage") is True):
+    if request.stream_usage != raw.stream_usage:
+        options = raw.tree.get("stream_options") or {}
         changes["stream_options"] = {**dict.fromkeys(options, KEEP), "include_usage": request.stream_usage}
     return changes

@@ -54,7 +54,7 @@ def write_stop(reason: StopReason, *, own: bool, empty: bool = False) -> str:
         own: whether the provider's word was of this dialect, so that even one we do not know may pass.
         empty: whether the choice has no text, in which case a refusal must not look like an ordinary end.
     """
-    if reason.raw and (own or reason.raw in _OWN or (reason.raw in _READ and _READ[reason.raw] == reason.kind)):
+    if reason.raw and (own or reason.raw in _OWN):
         return reason.raw
     if reason.kind == "refusal" and empty:
         return "content_filter"

@@ -58,7 +58,7 @@ class StreamWriter:
 
     def feed(self, event: Event) -> bytes:
         """What the client gets for this event."""
-        frame = event.frame if event.frame is not None and event.frame.dialect == NAME else None
+        frame = event.frame if event.frame is not None and _is_ours(event.frame) else None
         if frame is not None and self._frame is None and isinstance(event, Raw) and event.pristine and not self._renamed:
             return self._separated(frame.data)  # relayed
         out = b"" if frame is self._frame else self._flush()
@@ -203,6 +203,11 @@ def envelope(start: ResponseStart | None, request: Request, kind: str) -> dict[s
     start = start or ResponseStart()
     ident = start.id or minted("chatcmpl-", start.created, start.model, request.model)
     return {"id": ident, "object": kind, "created": start.created or 0, "model": start.model or request.model}
+
+
+def _is_ours(frame: Frame) -> bool:
+    """Whether a frame can be copied into a stream; a whole body of this dialect cannot."""
+    return frame.dialect == NAME and frame.data[:32].lstrip()[:1] != b"{"
 
 
 def _framed(data: bytes) -> bytes:
