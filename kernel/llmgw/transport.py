@@ -72,7 +72,7 @@ class HttpBackend(Backend):
             exchange.saw("provider", "out", body)
         response: aiohttp.ClientResponse | None = None
         try:
-            exchange.waiting = True
+            exchange.waiting, exchange.read_at = True, exchange.gateway.clock.monotonic()  # an earlier attempt's silence is over
             response = await self._post(exchange.gateway.http, target, request, body)
             if response.status >= 300:
                 raise await self._refusal(exchange, response)
@@ -146,7 +146,8 @@ class HttpBackend(Backend):
         return self.dialect.reader(stream=stream), None
 
     async def _post(self, http: aiohttp.ClientSession, target: Target, request: Request, body: bytes) -> aiohttp.ClientResponse:
-        headers = {**_HEADERS, **request.headers, **self.headers(target)}
+        known = request.headers if request.dialect == self.dialect.name else {}
+        headers = {**_HEADERS, **known, **self.headers(target)}
         url = _url(self.url(target, request))
         for last in (False, True):
             try:
@@ -194,7 +195,7 @@ class HttpBackend(Backend):
                 return UpstreamUnreachable(f"{self._where} shows a certificate that is not trusted.")
             case aiohttp.ClientConnectionError():
                 return UpstreamUnreachable(f"{self._where} cannot be reached. Is it running, and is its base_url right?")
-            case aiohttp.InvalidURL():
+            case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
                 return Misconfigured(f"The back-end '{self.name}' has a base_url that is no URL.")
             case _:
                 return UpstreamBroken(f"{self._where} answered what is not HTTP.")
@@ -202,7 +203,10 @@ class HttpBackend(Backend):
 
 @lru_cache(256)
 def _url(url: str) -> URL:
-    return URL(url)
+    try:
+        return URL(url)
+    except ValueError:
+        raise aiohttp.InvalidURL(url) from None
 
 
 async def _up_to(content: aiohttp.StreamReader, limit: int) -> bytes:

@@ -27,8 +27,8 @@ NAMES_ALLOWED = {
     ("hookspecs.py", "gpt"): "what a person writes in a chat",
     ("stages.py", "gpt"): "the same",
     ("stages.py", "openai"): "what a dialect is called, and what a variable may be called",
-    ("model.py", "openai"): "whose word a field of the model took",
-    ("model.py", "gemini"): "the same",
+    ("parts.py", "openai"): "whose word a field of the model took",
+    ("parts.py", "gemini"): "the same",
     ("route.py", "llama"): "a model whose name has a colon",
 }
 """Examples in docstrings, by file and name; in code there is no exception."""

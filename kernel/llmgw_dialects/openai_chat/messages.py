@@ -246,11 +246,11 @@ def _write_result(item: ToolResult, pending: list[Part], losses: Losses) -> dict
         if not texts(parts).startswith(_FAILED):
             parts.insert(0, Text(_FAILED))
     out = write_flat(item, {}, losses)
-    plain = all(isinstance(part, Text) and part.cache is None for part in parts)
+    if not all(isinstance(part, Text) and part.cache is None for part in parts):
+        return {**out, "content": write_content(parts, losses)}
     for part in parts:
         lost_fields(part, losses)
-    out["content"] = texts(parts) if plain else write_content(parts, losses)
-    return out
+    return {**out, "content": texts(parts)}
 
 
 def _attached(parts: list[Part], losses: Losses) -> dict[str, JSON]:

@@ -1,0 +1,458 @@
+from __future__ import annotations
+
+import asyncio
+import io
+import socket
+import ssl
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import aiohttp
+import pytest
+from aiohttp.client_reqrep import ConnectionKey
+from aioresponses import aioresponses
+from attrs import define
+
+from llmgw import jsons
+from llmgw.errors import (
+    GatewayError,
+    Misconfigured,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from llmgw.events import BlockDelta, Raw, ResponseEnd
+from llmgw.model import ModelInfo
+from llmgw.stages import Dialect, Target
+from llmgw.version import VERSION
+from llmgw_testing import Break, Hang, Provider, Wait, check_backend, raw, run_gateway, stream, whole
+from tests.toys import Tagging, Toy, Toybox, ToyHttp, Watching, exchange, filtering, frame, observing, request, routing, serving, until
+
+HELLO = stream(frame(say="Hel"), frame(say="lo"), frame(end="end"))
+
+
+def at(provider: Provider, **more: Any) -> ToyHttp:
+    """The back-end of this provider."""
+    return ToyHttp(base_url=provider.base_url, **more)
+
+
+# ---- what is sent -------------------------------------------------------------------------------
+
+
+async def test_exactly_these_headers_are_sent(toybox: Toybox, provider: Provider) -> None:
+    """A provider gets the credential of its back-end, what HTTP needs, and of the client's headers those that its dialect lists."""
+    provider.answers(whole({"said": "Hello"}))
+    strange = {"toy_beta": "1", "x_api_key": "client", "cookie": "a=b", "x_forwarded_for": "1.2.3.4", "user_agent": "client"}
+    async with run_gateway(toybox.deployment(serving(at(provider)))) as running:
+        assert 200 == (await running.post({"model": "m"}, "/toy", authorization="Bearer client", **strange))[0]
+
+    [seen] = provider.seen
+    assert {
+        "host": provider.base_url.removeprefix("http://").removesuffix("/v1"),
+        "accept": "*/*",
+        "accept-encoding": "identity",
+        "authorization": "Bearer key-of-default",
+        "content-type": "application/json",
+        "content-length": str(len(seen.body)),
+        "toy-beta": "1",
+        "user-agent": f"llmgw/{VERSION}",
+    } == seen.headers
+    assert ("POST", "/v1/say") == (seen.method, seen.path)
+
+
+async def test_headers_of_another_dialect_stay_behind(toybox: Toybox, provider: Provider) -> None:
+    """What means something to providers of the client's dialect means nothing to others."""
+
+    class Other(Toy):
+        name: ClassVar[str] = "other"
+
+    @define(eq=False, kw_only=True)
+    class OtherHttp(ToyHttp):
+        dialect: ClassVar[Dialect] = Other()
+
+    provider.answers(whole({"said": "Hello"}))
+    async with run_gateway(toybox.deployment(serving(OtherHttp(base_url=provider.base_url)))) as running:
+        assert 200 == (await running.post({"model": "m"}, "/toy", toy_beta="1"))[0]
+
+    assert "toy-beta" not in provider.seen[0].headers
+
+
+async def test_the_targets_credential_is_used(toybox: Toybox, provider: Provider) -> None:
+    """A route chooses among a back-end's keys."""
+
+    async def route() -> Any:
+        yield Target("toy", "m", "second")
+
+    provider.answers(whole({"said": "Hello"}))
+    async with run_gateway(toybox.deployment(routing(lambda *_: route()), serving(at(provider)))) as running:
+        assert 200 == (await running.post({"model": "m"}, "/toy"))[0]
+
+    assert "Bearer key-of-second" == provider.seen[0].headers["authorization"]
+
+
+async def test_an_untouched_body_goes_out_as_it_came(toybox: Toybox, provider: Provider) -> None:
+    """Every byte of it."""
+    provider.answers(whole({"said": "Hello"}))
+    body = b'{ "model":"m",\n "stream":false, "odd": 1.50e0, "s\\u0061y": "Hi" }'
+    async with run_gateway(toybox.deployment(serving(at(provider)))) as running:
+        await running.post(body, "/toy")
+
+    assert body == provider.seen[0].body
+
+
+async def test_a_large_body(toybox: Toybox, provider: Provider) -> None:
+    """More than a megabyte goes through, whole and with its length, and without a warning."""
+    provider.answers(whole({"said": "Hello"}))
+    body = jsons.dumps({"model": "m", "say": "x" * 3_000_000})
+    async with run_gateway(toybox.deployment(serving(at(provider)))) as running:
+        async with running.http.post(running.url + "/toy", data=io.BytesIO(body)) as response:
+            assert 200 == response.status
+
+    assert (body, str(len(body))) == (provider.seen[0].body, provider.seen[0].headers["content-length"])
+
+
+@pytest.mark.parametrize("base_url", ["http://h/v1", "http://h/v1/", "http://h/v1//"])
+def test_the_url(base_url: str) -> None:
+    """A slash at the end of the base URL makes no difference."""
+    assert "http://h/v1/say" == ToyHttp(base_url=base_url).url(Target("toy", "m"), request())
+
+
+# ---- relaying and reading -----------------------------------------------------------------------
+
+
+async def test_frames_are_relayed_where_nobody_looks(toybox: Toybox, provider: Provider) -> None:
+    """In the same dialect the client gets the provider's bytes, those we do not know among them."""
+    odd = b": comment\n\nid: 7\r\ndata:{\"say\" : \"Hel\"}\r\n\r\n"
+    provider.answers(stream(odd, frame(end="end")))
+    async with run_gateway(toybox.deployment(serving(at(provider)))) as running:
+        status, text = await running.post({"model": "m", "stream": True}, "/toy")
+
+    assert (200, (odd + frame(end="end")).decode()) == (status, text)
+
+
+@pytest.mark.parametrize("who", [observing(Watching()), *filtering(Tagging(""))])
+async def test_events_are_read_where_somebody_looks(toybox: Toybox, provider: Provider, who: type) -> None:
+    """A filter or an observer of events has the frames read."""
+    provider.answers(HELLO)
+    gateway = toybox.gateway(who, serving(at(provider)))
+    async with gateway.running():
+        one = exchange(gateway)
+        one.reads_events = True
+        events = [event async for event in gateway.backends["toy"].stream(one, Target("toy", "m"), request())]
+
+    assert ["Hel", "lo"] == [event.fragment for event in events if isinstance(event, BlockDelta)]
+
+
+async def test_another_dialect_is_read(toybox: Toybox, provider: Provider) -> None:
+    """A client of another dialect cannot be given the provider's frames."""
+    provider.answers(HELLO)
+    gateway = toybox.gateway(serving(at(provider)))
+
+    class Other(Toy):
+        name: ClassVar[str] = "other"
+
+    async with gateway.running():
+        one = exchange(gateway)
+        one.dialect = Other()
+        events = [event async for event in gateway.backends["toy"].stream(one, Target("toy", "m"), request())]
+
+    assert not any(isinstance(event, Raw) for event in events)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("answer", [HELLO, whole({"said": "Hello"})])
+async def test_what_came_decides(toybox: Toybox, provider: Provider, asked: bool, answer: Any) -> None:
+    """A provider that answers whole when asked to stream, or the reverse, is understood."""
+    provider.answers(answer)
+    async with run_gateway(toybox.deployment(serving(at(provider)))) as running:
+        status, body = await running.post({"model": "m", "stream": asked}, "/toy")
+
+    assert 200 == status
+    if asked:
+        frames = [jsons.loads(one.removeprefix("data: ").encode()) for one in body.strip().split("\n\n")]
+        assert "Hello" == "".join(one.get("say", "") for one in frames)
+        assert {"end": "end"} == frames[-1]
+    else:
+        assert {"said": "Hello"} == body
+
+
+async def test_the_laws_hold(toybox: Toybox, provider: Provider) -> None:
+    """What a back-end over HTTP gives keeps the laws of events."""
+    provider.answers(HELLO)
+    gateway = toybox.gateway(serving(at(provider)))
+    async with gateway.running():
+        one = exchange(gateway)
+        one.reads_events = True
+        reply = await check_backend(gateway.backends["toy"], one, Target("toy", "m"), request())
+
+    assert 1 == len(reply.choices)
+
+
+async def test_what_came_in_one_read_leaves_in_one_write(toybox: Toybox, provider: Provider) -> None:
+    """Also where events are read and written anew; what came later leaves later."""
+    more = asyncio.Event()
+    provider.answers(stream(frame(say="a") + frame(say="b") + frame(say="c"), Wait(more), frame(say="d"), frame(end="end")))
+    watching = Watching()
+    async with run_gateway(toybox.deployment(observing(watching), serving(at(provider)))) as running:
+        asking = asyncio.ensure_future(running.post({"model": "m", "stream": True}, "/toy"))
+        await until(lambda: watching.heard("client", "out"))
+        more.set()
+        await asking
+
+    out = [data for leg, way, data in watching.wires if (leg, way) == ("client", "out")]
+    assert frame(say="a") + frame(say="b") + frame(say="c") == out[0]
+    assert frame(say="d") + frame(end="end") == b"".join(out[1:])
+
+
+async def test_observers_see_the_providers_socket(toybox: Toybox, provider: Provider) -> None:
+    """The request as it was written for the provider, and its answer as it came; also a refusal."""
+    watching = Watching()
+    provider.answers(HELLO, whole(b"busy", 503))
+    async with run_gateway(toybox.deployment(observing(watching), serving(at(provider)))) as running:
+        await running.post({"model": "toy:m", "say": "Hi", "stream": True}, "/toy")
+        await running.post({"model": "toy:m", "say": "Hi", "stream": True}, "/toy")
+
+    assert 2 * b'{"model":"m","say":"Hi","stream":true}' == watching.heard("provider", "out")
+    assert frame(say="Hel") + frame(say="lo") + frame(end="end") + b"busy" == watching.heard("provider", "in")
+
+
+async def test_headers_that_mean_something_reach_the_client(toybox: Toybox, provider: Provider) -> None:
+    """Of a provider's headers the client gets those that its dialect names."""
+    provider.answers(whole({"said": "Hello"}, retry_after="7", x_internal="secret"))
+    async with run_gateway(toybox.deployment(serving(at(provider)))) as running:
+        async with running.http.post(running.url + "/toy", json={"model": "m"}) as response:
+            headers = response.headers
+
+    assert ("7", None) == (headers.get("retry-after"), headers.get("x-internal"))
+
+
+# ---- connections --------------------------------------------------------------------------------
+
+
+async def test_connections_are_kept(toybox: Toybox, provider: Provider) -> None:
+    """Exchanges one after the other share a connection."""
+    provider.answers(whole({"said": "Hello"}))
+    async with run_gateway(toybox.deployment(serving(at(provider)))) as running:
+        for _ in range(3):
+            assert 200 == (await running.post({"model": "m"}, "/toy"))[0]
+
+    assert (3, 1) == (len(provider.seen), provider.connections)
+
+
+async def test_a_stale_connection_is_tried_once_more(toybox: Toybox, provider: Provider) -> None:
+    """A kept connection that the provider closes when it is used costs the client nothing."""
+    provider.answers(whole({"said": "Hello"}), raw(Break()), whole({"said": "again"}))
+    async with run_gateway(toybox.deployment(serving(at(provider)))) as running:
+        assert (200, {"said": "Hello"}) == await running.post({"model": "m"}, "/toy")
+        assert (200, {"said": "again"}) == await running.post({"model": "m"}, "/toy")
+
+
+async def test_but_only_once(toybox: Toybox, provider: Provider) -> None:
+    """A provider that closes every connection without a word has failed."""
+    provider.answers(raw(Break()))
+    async with run_gateway(toybox.deployment(serving(at(provider)))) as running:
+        status, body = await running.post({"model": "m"}, "/toy")
+
+    assert (502, 2) == (status, len(provider.seen))
+    assert "closed the connection without an answer" in body["error"]
+
+
+async def test_a_failed_attempt_lets_the_provider_go(toybox: Toybox, provider: Provider) -> None:
+    """When the client leaves in the middle of an answer, the connection to the provider is closed."""
+    provider.answers(stream(frame(say="Hel"), Hang()))
+    async with run_gateway(toybox.deployment(serving(at(provider)))) as running:
+        async with running.http.post(running.url + "/toy", json={"model": "m", "stream": True}) as response:
+            await response.content.readany()
+        async with asyncio.timeout(5):
+            await provider.left.wait()
+
+
+async def test_a_client_that_leaves_is_not_the_providers_fault(toybox: Toybox, provider: Provider) -> None:
+    """When a write to the client fails while the transport hands on what it read, the client has left, and nobody failed."""
+
+    @define(eq=False)
+    class Cutting(Watching):
+        def wire(self, leg: Any, direction: Any, data: bytes) -> None:
+            if (leg, direction) == ("provider", "in"):
+                [one] = running.gateway.exchanges
+                transport = one.flush.__self__.request.transport
+                if one.writes:
+                    transport.close()  # what comes next is written before anybody hears of it
+
+    more, watching = asyncio.Event(), Cutting()
+    provider.answers(stream(frame(say="a"), Wait(more), frame(say="b") + frame(say="c"), Hang()))
+    async with run_gateway(toybox.deployment(observing(watching), serving(at(provider)))) as running:
+        async with running.http.post(running.url + "/toy", json={"model": "m", "stream": True}) as response:
+            await response.content.readany()
+            more.set()
+            await until(lambda: watching.ends)
+
+    assert [asyncio.CancelledError] == list(map(type, watching.ends))
+
+
+# ---- failures -----------------------------------------------------------------------------------
+
+
+async def failure(toybox: Toybox, backend: ToyHttp, **proxy: Any) -> GatewayError:
+    """What an attempt at this back-end raises."""
+    gateway = toybox.gateway(serving(backend), proxy=proxy)
+    async with gateway.running():
+        with pytest.raises(GatewayError) as caught:
+            async for event in backend.stream(exchange(gateway), Target("toy", "m"), request()):
+                assert not isinstance(event, ResponseEnd)
+    return caught.value
+
+
+async def test_a_refusal_is_the_providers_own(toybox: Toybox, provider: Provider) -> None:
+    """Its status, headers and body are kept, and the dialect says what kind it is."""
+    provider.answers(whole(b"slow down", 429, retry_after="7"))
+    error = await failure(toybox, at(provider))
+
+    assert isinstance(error, UpstreamRefused)
+    assert (429, b"slow down", "7", "rate_limited") == (
+        error.upstream and error.upstream.status,
+        error.upstream and error.upstream.body,
+        error.upstream and error.upstream.headers["retry-after"],
+        error.kind,
+    )
+
+
+async def test_of_an_endless_refusal_enough_is_read(toybox: Toybox, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider's error is bounded."""
+    monkeypatch.setattr("llmgw.transport.ERROR_LIMIT", 1000)
+    provider.answers(whole(b"x" * 100_000, 500))
+    error = await failure(toybox, at(provider))
+
+    assert isinstance(error, UpstreamError) and error.upstream is not None
+    assert 1000 == len(error.upstream.body)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 304])
+async def test_a_redirect_is_not_followed(toybox: Toybox, provider: Provider, status: int) -> None:
+    """It would carry the key to wherever it points."""
+    async with Provider.start() as thief:
+        provider.answers(whole(b"", status, location=thief.base_url))
+        error = await failure(toybox, at(provider))
+
+    assert isinstance(error, UpstreamBroken) and "redirect" in error.message
+    assert (1, 0) == (len(provider.seen), len(thief.seen))
+
+
+@pytest.mark.parametrize(
+    "answer", [stream(frame(say="Hel"), Break()), stream(frame(say="Hel")), stream(b'data: {"sa', Break())], ids=["cut", "no end", "half"]
+)
+async def test_a_reply_that_breaks_off_is_no_success(toybox: Toybox, provider: Provider, answer: Any) -> None:
+    """However a provider stops before the end, the client gets an error."""
+    provider.answers(answer)
+    for who in ([], [observing(Watching())]):  # relayed, and read
+        async with run_gateway(toybox.deployment(*who, serving(at(provider)))) as running:
+            status, body = await running.post({"model": "m", "stream": True}, "/toy")
+        assert 1 == str(body).count('"error"') if status == 200 else "broke off" in body["error"]
+
+
+async def test_a_whole_reply_that_breaks_off_is_no_success(toybox: Toybox, provider: Provider) -> None:
+    """Half a body is no reply."""
+    provider.answers(whole(b'{"said": "Hello"}'), raw(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"said\": ", Break()))
+    async with run_gateway(toybox.deployment(serving(at(provider)))) as running:
+        assert 200 == (await running.post({"model": "m"}, "/toy"))[0]
+        assert 502 == (await running.post({"model": "m"}, "/toy"))[0]
+
+
+async def test_nobody_listens(toybox: Toybox) -> None:
+    """A refused connection is told with the address and what to look at, and is not tried twice."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        error = await failure(toybox, ToyHttp(base_url=f"{url}/secret/path?key=1"))
+
+    assert isinstance(error, UpstreamUnreachable)
+    assert f"The back-end 'toy' ({url}) cannot be reached. Is it running, and is its base_url right?" == error.message
+
+
+async def test_what_is_no_http(toybox: Toybox, provider: Provider) -> None:
+    """Garbage is the provider's fault."""
+    provider.answers(raw(b"garbage\r\n\r\n", Break()))
+    error = await failure(toybox, at(provider))
+
+    assert isinstance(error, UpstreamBroken) and "not HTTP" in error.message
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "http://", "http://[::1", "http://h:port", "ftp://h"])
+async def test_a_base_url_that_is_none(toybox: Toybox, url: str) -> None:
+    """It is the deployment's fault, and no bug."""
+    error = await failure(toybox, ToyHttp(base_url=url))
+
+    assert isinstance(error, Misconfigured) and "base_url" in error.message
+
+
+KEY = ConnectionKey("h", 443, True, True, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "words"),
+    [
+        (aiohttp.ServerDisconnectedError(), UpstreamBroken, "without an answer"),
+        (aiohttp.ClientConnectorDNSError(KEY, OSError(1, "x")), UpstreamUnreachable, "unknown to the network"),
+        (aiohttp.ClientConnectorError(KEY, OSError(1, "x")), UpstreamUnreachable, "cannot be reached"),
+        (aiohttp.ClientOSError(104, "reset"), UpstreamUnreachable, "cannot be reached"),
+        (aiohttp.ConnectionTimeoutError(), UpstreamTimeout, "in time"),
+        (aiohttp.SocketTimeoutError(), UpstreamTimeout, "in time"),
+        (aiohttp.ClientConnectorCertificateError(KEY, ssl.CertificateError()), UpstreamUnreachable, "certificate"),
+        (aiohttp.ClientConnectorSSLError(KEY, OSError(1, "x")), UpstreamUnreachable, "certificate"),
+        (aiohttp.ClientPayloadError(), UpstreamBroken, "not HTTP"),
+        (aiohttp.InvalidURL("x"), Misconfigured, "base_url"),
+        (TimeoutError(), UpstreamTimeout, "in time"),
+    ],
+    ids=lambda one: type(one).__name__ if isinstance(one, BaseException) else "",
+)
+async def test_each_failure_of_http_is_one_of_ours(
+    toybox: Toybox, error: Exception, expected: type, words: str
+) -> None:
+    """Whatever aiohttp raises, the client hears whose fault it is and where, and nothing of the URL but its origin."""
+    backend = ToyHttp(base_url="https://user:secret@h/secret?key=secret")
+    gateway = toybox.gateway(serving(backend))
+    async with gateway.running():
+        with aioresponses() as faked, pytest.raises(expected) as caught:
+            faked.get("https://user:secret@h/secret?key=secret/models", exception=error)
+            await backend.models(gateway)
+
+    assert words in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+# ---- models -------------------------------------------------------------------------------------
+
+
+async def listed(toybox: Toybox, answers: Mapping[str, Any]) -> Any:
+    """What a back-end lists when its provider answers so."""
+    backend = ToyHttp(base_url="http://h/v1")
+    gateway = toybox.gateway(serving(backend))
+    async with gateway.running():
+        with aioresponses() as faked:
+            faked.get("http://h/v1/models", **answers)
+            models = await backend.models(gateway)
+        [[call]] = faked.requests.values()
+        assert "Bearer key-of-default" == call.kwargs["headers"]["authorization"]
+        return models
+
+
+async def test_models_are_the_providers_list(toybox: Toybox) -> None:
+    """Asked for with the credential, and read by the dialect."""
+    assert [ModelInfo("a"), ModelInfo("b")] == await listed(toybox, {"payload": {"models": ["a", "b"]}})
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ({"body": "no", "status": 401}, UpstreamRefused),
+        ({"body": "<html>"}, UpstreamBroken),
+        ({"payload": {"models": None}}, UpstreamBroken),
+        ({"body": "", "status": 302, "headers": {"location": "http://elsewhere/"}}, UpstreamError),
+    ],
+)
+async def test_a_list_that_is_none(toybox: Toybox, answers: Mapping[str, Any], expected: type) -> None:
+    """A provider that does not list models has failed."""
+    with pytest.raises(expected):
+        await listed(toybox, answers)
