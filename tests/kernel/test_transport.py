@@ -209,13 +209,13 @@ async def test_what_came_in_one_read_leaves_in_one_write(toybox: Toybox, provide
 async def test_observers_see_the_providers_socket(toybox: Toybox, provider: Provider) -> None:
     """The request as it was written for the provider, and its answer as it came; also a refusal."""
     watching = Watching()
-    provider.answers(HELLO, whole(b"busy", 503))
+    provider.answers(HELLO, whole({"busy": 1}, 503))
     async with run_gateway(toybox.deployment(observing(watching), serving(at(provider)))) as running:
         await running.post({"model": "toy:m", "say": "Hi", "stream": True}, "/toy")
         await running.post({"model": "toy:m", "say": "Hi", "stream": True}, "/toy")
 
     assert 2 * b'{"model":"m","say":"Hi","stream":true}' == watching.heard("provider", "out")
-    assert frame(say="Hel") + frame(say="lo") + frame(end="end") + b"busy" == watching.heard("provider", "in")
+    assert frame(say="Hel") + frame(say="lo") + frame(end="end") + b'{"busy": 1}' == watching.heard("provider", "in")
 
 
 async def test_headers_that_mean_something_reach_the_client(toybox: Toybox, provider: Provider) -> None:

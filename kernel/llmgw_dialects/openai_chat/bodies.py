@@ -32,8 +32,9 @@ class WholeWriter:
     losses: list[str] = field(factory=list)
     _gathered: Gathered = field(factory=lambda: Gathered())
     _frames: list[Frame] = field(factory=list)
-    _pristine: int = 0
-    _count: int = 0
+    _copied: list[Event] = field(factory=list)
+    """Events of a body that may yet leave as it came; folded only when one of them turns out to be changed."""
+    _touched: bool = False
 
     @property
     def content_type(self) -> str:
@@ -46,21 +47,25 @@ class WholeWriter:
 
     def feed(self, event: Event) -> bytes:
         """Nothing, until the terminal event; and nothing for an error, which the application answers."""
-        self._count += 1
-        self._pristine += event.pristine
         if event.frame is not None and (not self._frames or self._frames[-1] is not event.frame):
             self._frames.append(event.frame)
-        self._gathered.feed(event)
+        if self._touched:
+            self._gathered.feed(event)
+        else:
+            self._copied.append(event)
+            if not event.pristine or _is_streamed(event):
+                self._touch()
         if isinstance(event, Error) or not isinstance(event, ResponseEnd):
             return b""
         return self._body()
 
     def _body(self) -> bytes:
         body = self._whole()
+        if body is not None and not self._touched and len(self._copied) == sum(frame.count for frame in self._frames):
+            return body.data
+        self._touch()
         if body is None:
             return jsons.dumps(self._gathered.body(self.request, {}, self.losses))
-        if self._untouched():
-            return body.data
         before = Gathered()
         chunks = ChunkReader(whole=True)
         for event in (*chunks.read(body.tree), *chunks.finish()):
@@ -73,8 +78,16 @@ class WholeWriter:
         bodies = [frame for frame in self._frames if frame.dialect == NAME and frame.data.lstrip()[:1] == b"{"]
         return bodies[0] if bodies else None
 
-    def _untouched(self) -> bool:
-        return self._pristine == self._count == sum(frame.count for frame in self._frames)
+    def _touch(self) -> None:
+        self._touched = True
+        for event in self._copied:
+            self._gathered.feed(event)
+        self._copied = []
+
+
+def _is_streamed(event: Event) -> bool:
+    """Whether it came in a frame of a stream, which is no body."""
+    return event.frame is not None and event.frame.data[:1] not in (b"{", b" ", b"\n", b"\r", b"\t", b"")
 
 
 @define(eq=False)

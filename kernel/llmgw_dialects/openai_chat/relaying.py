@@ -25,6 +25,7 @@ _FINISHED: Final = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
 _AT_ONCE: Final = 32
 """Blocks; of most streams all, and of none more than some megabytes."""
 
+_CHUNK: Final = re.compile(rb"data: ?\{")
 _DONE: Final = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\]")
 
 
@@ -69,6 +70,9 @@ class StreamRelay:
         if self._rest:
             return [*events, *self._failed()]
         if not self._passing:
+            if any(map(_DONE.search, self._held)) and any(map(_CHUNK.match, self._held)):
+                # it said nothing, and that this was all
+                return [*events, _raw(b"".join(self._held)), *self._end(None)]
             return [*events, *self._end(cut_short(EMPTY))]
         self._search()
         return [*events, *self._end(None if self._complete else cut_short())]
