@@ -243,7 +243,7 @@ class Client:
         """End with an error: as the response itself, or in the stream where that has begun."""
         exchange = self.exchange
         if self.response is None:
-            self.response = error_response(exchange, error)
+            self.response = error_response(exchange, error, stream=self._stream)
             return
         if self._ended or self._writer is None:
             return  # what failed was only the clearing up
@@ -322,20 +322,30 @@ def reply_headers(exchange: Exchange) -> dict[str, str]:
     return headers
 
 
-def error_response(exchange: Exchange, error: GatewayError) -> web.Response:
-    """An error in the client's dialect; a provider's own, byte by byte, if it spoke the same one."""
+def error_response(exchange: Exchange, error: GatewayError, *, stream: bool = False) -> web.Response:
+    """An error in the client's dialect; a provider's own words, byte by byte, if it spoke the same one.
+
+    That holds for an error in a 200 too, as some providers send it: whoever is to be told of it in another way is
+    another dialect's client.
+
+    Args:
+        exchange: which failed before its response began.
+        error: why.
+        stream: whether the client asked for a stream, and can read one.
+    """
     dialect = exchange.dialect
     headers: dict[str, Any] = {"x-llmgw-exchange": exchange.id, **reply_headers(exchange)}
-    upstream = error.upstream if isinstance(error, UpstreamError) else None
-    content_type, status = "application/json", dialect.error_status(error)
+    upstream = error.upstream if isinstance(error, UpstreamError) and error.upstream else None
+    content_type, status, body = "application/json", dialect.error_status(error), b""
     if upstream is not None and upstream.dialect == dialect.name:
         headers |= {name: value for name, value in upstream.headers.items() if dialect.passes(name)}
-        content_type, status = upstream.content_type, upstream.status  # which may be 200: some providers fail in one
+        if stream or not upstream.content_type.startswith("text/event-stream"):
+            content_type, status, body = upstream.content_type, upstream.status, upstream.body
     if error.retry_after is not None:
         headers.setdefault("retry-after", f"{max(0.0, error.retry_after):.3f}".rstrip("0").rstrip("."))
     if isinstance(error, Unauthorized):
         headers["www-authenticate"] = "Bearer"
-    body = dialect.write_error(error)
+    body = body or dialect.write_error(error)
     if exchange.observers:
         exchange.saw("client", "out", body)
     return web.Response(status=status, body=body, headers=headers | {"content-type": content_type})

@@ -7,6 +7,7 @@ files, the assistant's text or the system prompt, which an attacker may have wri
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from attrs import evolve
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
     from llmgw.exchange import Exchange
 
 PREFIX = "!/"
+_TRACES = (b"!/", b"!\\/")  # the second as PHP writes it in JSON
 
 _COMMAND = re.compile(re.escape(PREFIX) + r"([a-z][a-z0-9-]*)(?:\(([^()\n]*)\))?(?=[\s.,;]|$)")
-_QUOTED = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|^>.*?$|<([a-z][\w-]*)>.*?</\1>", re.DOTALL | re.MULTILINE)
+_QUOTED = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|^>.*?$", re.DOTALL | re.MULTILINE)
+_TAG = re.compile(r"<(/?)([a-z][\w-]*)>")
 
 
 async def run(exchange: Exchange, request: Request) -> Request | Reply:
@@ -35,7 +38,7 @@ async def run(exchange: Exchange, request: Request) -> Request | Reply:
     Returns:
         The request without the commands; a reply when nothing else was said.
     """
-    if request.raw is not None and PREFIX.encode() not in request.raw.data:
+    if request.raw is not None and not any(trace in request.raw.data for trace in _TRACES):
         return request
     items = request.prompt.items
     if not items or not isinstance(items[-1], Message) or items[-1].role != "user":
@@ -67,13 +70,29 @@ async def _run_part(exchange: Exchange, part: Text, answers: list[str]) -> Text:
 
 
 def _find(text: str) -> list[re.Match[str]]:
-    """Commands outside of code, quotations and the tagged blocks that clients inject."""
-    quoted = [match.span() for match in _QUOTED.finditer(text)]
-    return [
-        match
-        for match in _COMMAND.finditer(text)
-        if (match.start() == 0 or text[match.start() - 1].isspace()) and not any(a <= match.start() < b for a, b in quoted)
-    ]
+    """Commands outside of code, quotations and tagged blocks, in a time that grows no faster than the text, which may be a book."""
+    if PREFIX not in text:
+        return []
+    found: list[re.Match[str]] = []
+    quoted, until = sorted(_quoted(text), reverse=True), 0
+    for match in _COMMAND.finditer(text):
+        at = match.start()
+        while quoted and quoted[-1][0] <= at:
+            until = max(until, quoted.pop()[1])
+        if at >= until and (at == 0 or text[at - 1].isspace()):
+            found.append(match)
+    return found
+
+
+def _quoted(text: str) -> Iterator[tuple[int, int]]:
+    """Where code, quotations and the tagged blocks that clients inject begin and end."""
+    yield from (match.span() for match in _QUOTED.finditer(text))
+    opened: dict[str, int] = {}
+    for tag in _TAG.finditer(text):
+        if not tag[1]:
+            opened.setdefault(tag[2], tag.start())
+        elif tag[2] in opened:
+            yield opened.pop(tag[2]), tag.end()
 
 
 def _unknown(name: str, commands: dict[str, Command]) -> str:

@@ -211,20 +211,26 @@ class UpstreamError(GatewayError):
 
 
 class UpstreamRefused(UpstreamError):
-    """The provider itself answered with an error."""
+    """The provider itself answered with an error.
+
+    Args:
+        upstream: the answer.
+        status: what the client is told, where the answer came under another one, as an error in a 200.
+    """
 
     def __init__(
         self,
         message: str,
         *,
         upstream: UpstreamReply,
+        status: int | None = None,
         kind: Kind | None = None,
         code: str | None = None,
         param: str | None = None,
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message, kind=kind, code=code, upstream=upstream, param=param, retry_after=retry_after)
-        self.status = upstream.status
+        self.status = upstream.status if status is None else status
 
 
 class UpstreamBroken(UpstreamError):

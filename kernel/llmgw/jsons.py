@@ -123,8 +123,10 @@ def _slow_loads(data: bytes) -> Any:
         return json.loads(data.decode(), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         raise JsonError(f"not UTF-8 at byte {error.start}") from None
-    except json.JSONDecodeError as error:
-        raise JsonError(str(error)) from None
+    except JsonError:
+        raise
+    except ValueError as error:  # also a number of more than 4,300 digits
+        raise JsonError(str(error).partition(";")[0]) from None
     except RecursionError:
         raise JsonError("nested too deeply") from None
 

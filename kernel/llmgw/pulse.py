@@ -6,6 +6,7 @@ One look at counters here costs an exchange nothing; a timer for each would cost
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -15,6 +16,8 @@ from llmgw.errors import Deadline, GatewayFault, UpstreamTimeout
 if TYPE_CHECKING:
     from llmgw.exchange import Exchange
     from llmgw.gateway import Gateway
+
+log = logging.getLogger("llmgw")
 
 PERIOD = 1.0
 """Seconds between two looks."""
@@ -73,5 +76,7 @@ class Pulse:
                 await exchange.beat()
         except ConnectionResetError:
             pass  # the exchange's own task hears of it
+        except Exception:  # a dialect's bug: the hearts of the others beat on
+            log.exception("exchange %s gets no heartbeat", exchange.id)
         finally:
             self._beating.discard(exchange)

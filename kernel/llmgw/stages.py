@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 
 from llmgw.errors import GatewayError, UpstreamError
 from llmgw.events import Event, Events, Reply
-from llmgw.model import ModelInfo, Request
+from llmgw.model import Loss, ModelInfo, Request
 
 if TYPE_CHECKING:
     from llmgw.exchange import Exchange
@@ -88,8 +88,13 @@ class Dialect(ABC):
         """
 
     @abstractmethod
-    def write_request(self, request: Request) -> bytes:
-        """Write a request for a provider; bytes of what nobody changed are copied if it came in this dialect."""
+    def write_request(self, request: Request, losses: list[Loss] | None = None) -> bytes:
+        """Write a request for a provider; bytes of what nobody changed are copied if it came in this dialect.
+
+        Args:
+            request: for the model that the provider knows.
+            losses: takes what the dialect cannot express.
+        """
 
     @abstractmethod
     def reader(self, *, stream: bool) -> Reader:

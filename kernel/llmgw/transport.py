@@ -66,7 +66,7 @@ class HttpBackend(Backend):
         Raises:
             UpstreamError: it refused, broke, was silent or could not be reached.
         """
-        body = self.dialect.write_request(request)
+        body = self.dialect.write_request(request, exchange.losses)
         watched = bool(exchange.observers)
         if watched:
             exchange.saw("provider", "out", body)

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import evolve
 from chat import STREAM, WHOLE, feed, read, request, write
-from cuts import every_cut
+from llmgw_testing import every_cut
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from chat import DONE, body, chunk, data_of, frame, read, read_whole
-from cuts import every_cut
+from llmgw_testing import every_cut
 
 from llmgw.errors import UpstreamBroken, UpstreamRefused
 from llmgw.events import (

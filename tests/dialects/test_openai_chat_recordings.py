@@ -25,7 +25,7 @@ from chat_recordings import (
     touched,
     wholes,
 )
-from cuts import every_cut
+from llmgw_testing import every_cut
 from recordings import Recording, completions, load
 
 from llmgw import jsons, sse

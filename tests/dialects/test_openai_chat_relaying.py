@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from chat import DONE, STREAM, body, chunk, data_of, feed, frame, relay, write
-from cuts import every_cut
+from llmgw_testing import every_cut
 
 from llmgw.errors import UpstreamBroken, UpstreamRefused
 from llmgw.events import Error, Event, Raw, ResponseEnd

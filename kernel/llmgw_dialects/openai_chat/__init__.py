@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 from llmgw import jsons
 from llmgw.errors import GatewayError, UpstreamError
-from llmgw.model import ModelInfo, Request
+from llmgw.model import Loss, ModelInfo, Request
 from llmgw.stages import Dialect, Head, Reader, Writer
 from llmgw_dialects.openai_chat import errors, requests
 from llmgw_dialects.openai_chat import models as lists
@@ -37,9 +37,12 @@ class OpenAIChat(Dialect):
         headers = {name: head.headers[name] for name in sorted(self.request_headers) if name in head.headers}
         return requests.read_request(body, headers)
 
-    def write_request(self, request: Request) -> bytes:
+    def write_request(self, request: Request, losses: list[Loss] | None = None) -> bytes:
         """Write a request; what nobody changed is copied if it came in this dialect."""
-        return requests.encode_request(request)[0]
+        body, found = requests.encode_request(request)
+        if losses is not None:
+            losses += found
+        return body
 
     def reader(self, *, stream: bool) -> Reader:
         """Reads a reply event by event."""

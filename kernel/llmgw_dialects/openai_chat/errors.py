@@ -182,11 +182,8 @@ def refused_in_band(error: JSON, body: bytes, content_type: str) -> UpstreamRefu
         content_type: of these.
     """
     told = _told({"error": error})
-    status = told.status or 502
     upstream = UpstreamReply(200, body, dialect=NAME, content_type=content_type)
-    refused = _refused(told, status, upstream, {})
-    refused.status = status  # 200 would make a success of it
-    return refused
+    return _refused(told, told.status or 502, upstream, {})
 
 
 def broken(data: bytes, wanted: str) -> UpstreamBroken:
@@ -230,6 +227,7 @@ def _refused(told: _Told, status: int, upstream: UpstreamReply, headers: Mapping
     return UpstreamRefused(
         told.message or f"The provider answered with status {status} and no message.",
         upstream=upstream,
+        status=status,
         kind=kind,
         code=told.code or None,
         param=told.param,
