@@ -1,4 +1,4 @@
-"""What tests of several folders share: what clients ask and providers say in Chat Completions, and what an error must look like."""
+"""What tests of several folders share: what clients ask and providers say in Chat Completions, and how an error must look."""
 
 from __future__ import annotations
 

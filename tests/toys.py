@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from attrs import define, field
 
-from llmgw import jsons, plugins, sse
+from llmgw import jsons, plugins, sse, stages
 from llmgw.config import Config, load
 from llmgw.errors import BadRequest, GatewayError, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamReply
 from llmgw.events import (
@@ -40,7 +40,7 @@ from llmgw.events import (
 from llmgw.exchange import Exchange
 from llmgw.gateway import Gateway
 from llmgw.hookspecs import hookimpl
-from llmgw.model import Message, ModelInfo, Prompt, RawDoc, Request, Text, texts
+from llmgw.model import Loss, Message, ModelInfo, Prompt, RawDoc, Request, Text, texts
 from llmgw.pipeline import answer
 from llmgw.stages import Backend, Clock, Command, Dialect, Endpoint, Filter, Head, Observer, Reader, Target, Writer
 from llmgw.transport import HttpBackend
@@ -69,7 +69,7 @@ class Toy(Dialect):
             load=lambda doc: Prompt(items=(Message(role="user", parts=(Text(doc.tree.get("say", "")),)),)),
         )
 
-    def write_request(self, request: Request) -> bytes:
+    def write_request(self, request: Request, losses: list[Loss] | None = None) -> bytes:
         if request.raw is not None and request.untouched and request.model == request.raw.tree["model"]:
             return request.raw.data
         return jsons.dumps({"model": request.model, "say": said(request), "stream": request.stream})
@@ -77,7 +77,7 @@ class Toy(Dialect):
     def reader(self, *, stream: bool) -> Reader:
         return StreamReader() if stream else WholeReader()
 
-    def relay(self, *, stream: bool) -> Reader:
+    def relay(self, *, stream: bool) -> stages.Relay:
         return Relay() if stream else WholeReader()
 
     def writer(self, request: Request) -> Writer:
@@ -151,6 +151,10 @@ class WholeReader:
     """Reads a whole toy reply."""
 
     _body: bytes = b""
+    passing: ClassVar[bool] = False
+
+    def through(self, data: bytes) -> bytes:
+        return b""
 
     def feed(self, data: bytes) -> Iterable[Event]:
         self._body += data
@@ -169,10 +173,16 @@ class Relay:
 
     _splitter: sse.Splitter = field(factory=sse.Splitter)
     _complete: bool = False
+    passing: bool = False
 
-    def feed(self, data: bytes) -> Iterable[Event]:
+    def through(self, data: bytes) -> bytes:
         block = self._splitter.feed(data)
         self._complete |= b'"end"' in block
+        self.passing |= bool(block)
+        return block
+
+    def feed(self, data: bytes) -> Iterable[Event]:
+        block = self.through(data)
         return framed([Raw(dialect="toy")], Frame("toy", block)) if block else ()
 
     def close(self) -> Iterable[Event]:

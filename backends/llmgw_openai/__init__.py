@@ -40,7 +40,7 @@ class OpenAI(HttpBackend):
     def headers(self, target: Target) -> Mapping[str, str]:
         """The key, and on whose account it is used."""
         headers = {}
-        if self.api_key.is_set or self.base_url == VENDOR:
+        if self.api_key.is_set or self.base_url.rstrip("/") == VENDOR:
             headers["authorization"] = f"Bearer {self.api_key.reveal()}"
         if self.organization is not None:
             headers["openai-organization"] = self.organization

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from llmgw.model import Request
 
 
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
 @frozen(kw_only=True)
 class Preset:
     """What there is to know about a provider.
@@ -117,9 +120,7 @@ class OpenAICompatible:
                 + (f"; did you mean '{close[0]}'?" if close else f"; there are: {', '.join(known)}")
             )
         if preset is None and self.base_url is None:
-            return [
-                self._of(name, one, gateway.env) for name, one in known.items() if one.needs_key and _key(one, gateway.env).is_set
-            ]
+            return [self._of(name, one, gateway.env) for name, one in known.items() if _is_on(one, gateway.env)]
         return [self._of(self.name, known[preset] if preset else None, gateway.env)]
 
     def _of(self, name: str, preset: Preset | None, env: Mapping[str, str]) -> Compatible:
@@ -129,6 +130,11 @@ class OpenAICompatible:
         return Compatible(
             name=name, base_url=base_url, key=key, needs_key=needs_key, extra_headers=self.headers, fixed_models=self.models
         )
+
+
+def _is_on(preset: Preset, env: Mapping[str, str]) -> bool:
+    """Whether the environment has all that a hosted provider needs: its key, and what its URL is made with."""
+    return preset.needs_key and _key(preset, env).is_set and all(env.get(name) for name in _VARIABLE.findall(preset.base_url))
 
 
 def _key(preset: Preset, env: Mapping[str, str]) -> Secret:
@@ -149,4 +155,4 @@ def _filled(url: str, env: Mapping[str, str], name: str) -> str:
             raise ConfigError(f"{match[1]} is not set, and the URL of '{name}' needs it @ backends.{name}")
         return found
 
-    return re.sub(r"\$\{(\w+)\}", value, url)
+    return _VARIABLE.sub(value, url)

@@ -139,8 +139,10 @@ def _init(args: argparse.Namespace) -> int:
 def _ask_plugins(verbs: argparse._SubParsersAction[argparse.ArgumentParser], words: Sequence[str]) -> None:
     from llmgw.gateway import Gateway
 
-    path = next((words[n + 1] for n, word in enumerate(words[:-1]) if word == "--config"), None)
-    gateway = Gateway.build(configuration.load(Path(path) if path else None, os.environ))
+    only_config = argparse.ArgumentParser("llmgw", add_help=False, allow_abbrev=False)
+    _add_config(only_config)
+    path = only_config.parse_known_args(words)[0].config
+    gateway = Gateway.build(configuration.load(path, os.environ))
     gateway.hook.add_cli(subparsers=verbs)
 
 

@@ -280,6 +280,9 @@ class Reply:
     extras: Mapping[str, JSON] = field(factory=dict)
 
 
+_CALL = ("native_id", "caller", "is_async", "status")
+
+
 @define
 class _Block:
     kind: BlockKind
@@ -314,6 +317,7 @@ class _Block:
                 carrier=self.carrier,
                 redacted=bool(self.meta.get("redacted")),
                 id=self.meta.get("id"),
+                status=self.meta.get("status"),
             )
         if self.kind in ("tool_call", "custom_tool_call"):
             custom = self.kind == "custom_tool_call"
@@ -321,13 +325,14 @@ class _Block:
                 call_id=self.meta.get("call_id") or "",
                 name=self.meta.get("name") or "",
                 arguments=self.text("input" if custom else "args"),
-                kind="custom" if custom else "function",
+                kind="custom" if custom else self.meta.get("kind", "function"),
                 namespace=self.meta.get("namespace"),
                 item_id=self.meta.get("id"),
                 carrier=self.carrier,
+                **{name: self.meta[name] for name in _CALL if name in self.meta},
             )
         if self.kind == "refusal":
-            return Refusal(self.text("refusal"))
+            return Refusal(self.text("refusal"), category=self.meta.get("category"), explanation=self.meta.get("explanation"))
         return self._opaque()
 
     def _opaque(self) -> Part:
@@ -463,7 +468,8 @@ def _unfold_part(part: Part, index: int, choice: int) -> list[Event]:
                 inner.append(BlockMeta(index=index, choice=choice, what="logprobs", value=part.logprobs))
         case Reasoning():
             kind, carrier = "reasoning", part.carrier
-            meta = ({"id": part.id} if part.id else {}) | ({"redacted": True} if part.redacted else {})
+            known = {"id": part.id, "status": part.status, "redacted": part.redacted or None}
+            meta = {name: value for name, value in known.items() if value is not None}
             for number, text in enumerate(part.summary):
                 inner += delta("reasoning_summary", text, number)
             for number, text in enumerate(part.raw_text):
@@ -471,10 +477,14 @@ def _unfold_part(part: Part, index: int, choice: int) -> list[Event]:
         case ToolCall():
             kind, carrier = ("custom_tool_call" if part.kind == "custom" else "tool_call"), part.carrier
             known = {"call_id": part.call_id, "name": part.name, "namespace": part.namespace, "id": part.item_id}
+            known |= {name: getattr(part, name) or None for name in _CALL} | {
+                "kind": "builtin" if part.kind == "builtin" else None
+            }
             meta = {name: value for name, value in known.items() if value is not None}
             inner = delta("input" if part.kind == "custom" else "args", part.arguments)
         case Refusal():
             kind, inner = "refusal", delta("refusal", part.text)
+            meta = {name: value for name in ("category", "explanation") if (value := getattr(part, name)) is not None}
         case _:
             kind, meta = _unfold_opaque(part)
     if carrier is not None:

@@ -33,6 +33,7 @@ def select(gateway: Gateway, model: str) -> Target:
 
 
 def _advice(gateway: Gateway, model: str) -> str:
+    model = model[:200]  # as much as a message needs
     backend, colon, rest = model.partition(":")
     names = sorted(gateway.backends)
     if not names:

@@ -144,7 +144,7 @@ def _process(
 
     failed = False
     try:
-        with asyncio.Runner(loop_factory=factory) as runner:
+        with sock, asyncio.Runner(loop_factory=factory) as runner:
             runner.run(Server(load, announce=announce).serve(gateway, sock))
     except* Exception:  # a plugin's lifespan may raise anything
         log.exception("the gateway could not serve")

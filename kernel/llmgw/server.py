@@ -198,6 +198,8 @@ class Server:
         return web.ServerRunner(server, shutdown_timeout=LAST_WORDS)
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
+        if self.stopping.is_set() and request.protocol is not None:
+            request.protocol.close()  # behind this answer: who comes over a connection that was kept is answered still
         if request.path == "/health":
             return self.health()
         if request.headers.get("expect", "").lower() == "100-continue" and request.transport is not None:
@@ -259,8 +261,6 @@ class Server:
         """No new connections; running exchanges may finish within the grace, then they end with an error."""
         log.info("stopping: %d exchanges may finish within %g s", len(self._running()), grace)
         await site.stop()
-        if runner.server is not None:
-            runner.server.pre_shutdown()  # idle connections
         await self._finished(grace)
         for exchange in self._running():
             exchange.interrupt(ShuttingDown("The gateway is stopping. Ask again; another instance will answer.", retry_after=1))
@@ -269,11 +269,14 @@ class Server:
 
     async def _finished(self, seconds: float) -> None:
         """Wait until nothing runs, or the time is over, or somebody is in a hurry."""
-        ended = asyncio.ensure_future(_ended(self._running(), seconds))
-        hurried = asyncio.ensure_future(self.hurry.wait())
-        await asyncio.wait({ended, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        ended, hurried = asyncio.ensure_future(self._quiet()), asyncio.ensure_future(self.hurry.wait())
+        await asyncio.wait({ended, hurried}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for one in (ended, hurried):
             one.cancel()
+
+    async def _quiet(self) -> None:
+        while running := self._running():  # others may come meanwhile, over connections that were kept
+            await _ended(running, None)
 
     def _running(self) -> list[Exchange]:
         return [exchange for generation in self._alive for exchange in generation.gateway.exchanges]

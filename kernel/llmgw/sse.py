@@ -27,7 +27,9 @@ class Splitter:
     """
 
     limit: int = LIMIT
-    _rest: bytes = field(default=b"", init=False)
+    _rest: list[bytes] = field(factory=list, init=False)
+    """What has come of a frame, in pieces: an image of megabytes must not be copied with each of them."""
+    _size: int = field(default=0, init=False)
 
     def feed(self, data: bytes) -> bytes:
         """The whole frames that are complete now, as they came, one behind the other.
@@ -36,19 +38,30 @@ class Splitter:
             UpstreamBroken: a frame is larger than the limit.
         """
         if self._rest:
-            data = self._rest + data
+            self._rest.append(data)
+            seam = self._rest[-2][-4:] + data
+            if b"\n\n" not in seam and b"\r" not in seam:
+                return self._kept(len(data))
+            data = b"".join(self._rest)
+            self._rest, self._size = [], 0
         end = _last_lf_end(data) if b"\r" not in data else _last_end(data)
         if end < 2:
-            if len(data) > self.limit:
-                raise UpstreamBroken(f"The provider sent an event of more than {self.limit} bytes.")
-            self._rest = data
-            return b""
-        self._rest = data[end:]
-        return data[:end] if self._rest else data
+            self._rest = [data] if data else []
+            return self._kept(len(data))
+        if end == len(data):
+            return data
+        self._rest, self._size = [data[end:]], len(data) - end
+        return data[:end]
+
+    def _kept(self, more: int) -> bytes:
+        self._size += more
+        if self._size > self.limit:
+            raise UpstreamBroken(f"The provider sent an event of more than {self.limit} bytes.")
+        return b""
 
     def close(self) -> bytes:
         """What is left: a last frame without its empty line, or nothing."""
-        rest, self._rest = self._rest, b""
+        rest, self._rest, self._size = b"".join(self._rest), [], 0
         return rest
 
 

@@ -52,6 +52,19 @@ class Reader(Protocol):
         ...
 
 
+class Relay(Reader, Protocol):
+    """A reader that reads only as far as the reply's end must be known."""
+
+    @property
+    def passing(self) -> bool:
+        """Whether the reply has come to something, so that ``through`` may be used."""
+        ...
+
+    def through(self, data: bytes) -> bytes:
+        """What of these bytes, and of those before, may go to the client now: whole frames, or nothing yet."""
+        ...
+
+
 class Writer(Protocol):
     """Events become a client's bytes. Sans-io; for a whole reply all bytes come with the terminal event."""
 
@@ -101,7 +114,7 @@ class Dialect(ABC):
         """Reads a provider's reply, whole or streamed, event by event."""
 
     @abstractmethod
-    def relay(self, *, stream: bool) -> Reader:
+    def relay(self, *, stream: bool) -> Relay:
         """Reads a provider's reply only as far as its end must be known: ``Raw`` events of many frames."""
 
     @abstractmethod

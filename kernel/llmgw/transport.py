@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,9 +13,9 @@ from attrs import define
 from yarl import URL
 
 from llmgw.errors import GatewayError, Misconfigured, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
-from llmgw.events import Error, Event, Raw, ResponseEnd
+from llmgw.events import Error, Event, ResponseEnd
 from llmgw.model import ModelInfo, Request
-from llmgw.stages import Backend, Dialect, Reader, Target
+from llmgw.stages import Backend, Dialect, Reader, Relay, Target
 from llmgw.version import VERSION
 
 if TYPE_CHECKING:
@@ -91,17 +91,15 @@ class HttpBackend(Backend):
                     break
                 if watched:
                     exchange.saw("provider", "in", data)
+                if relay is not None and relay.passing and exchange.relay is not None:
+                    if block := relay.through(data):
+                        await exchange.relay(block)  # from socket to socket
+                    continue
                 events = tuple(reader.feed(data))
-                if len(events) == 1:
-                    event = events[0]
-                    if relay is not None and type(event) is Raw and event.frame is not None and exchange.committed:
-                        await relay(event.frame.data)  # from socket to socket
-                    else:
-                        yield event
-                elif events:
-                    exchange.more = True  # what came in one read leaves in one write
-                    for event in events:
-                        yield event
+                exchange.more = len(events) > 1  # what came in one read leaves in one write
+                for event in events:
+                    yield event
+                if exchange.more:
                     exchange.more = False
                     if exchange.flush is not None:
                         await exchange.flush()
@@ -136,13 +134,12 @@ class HttpBackend(Backend):
             return UpstreamBroken(f"{self._where} answered with a redirect, which is not followed. Check its base_url.")
         return self.dialect.read_error(response.status, _lowered(response), body)
 
-    def _reader(
-        self, exchange: Exchange, request: Request, response: aiohttp.ClientResponse
-    ) -> tuple[Reader, Callable[[bytes], Awaitable[None]] | None]:
+    def _reader(self, exchange: Exchange, request: Request, response: aiohttp.ClientResponse) -> tuple[Reader, Relay | None]:
         """By what came, not by what was asked: some providers answer whole when asked to stream, or the reverse."""
         stream = response.headers.get("content-type", "").startswith("text/event-stream")
         if stream == request.stream and exchange.relays(self.dialect):
-            return self.dialect.relay(stream=stream), exchange.relay
+            relay = self.dialect.relay(stream=stream)
+            return relay, relay
         return self.dialect.reader(stream=stream), None
 
     async def _post(self, http: aiohttp.ClientSession, target: Target, request: Request, body: bytes) -> aiohttp.ClientResponse:

@@ -12,7 +12,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import FrameType
 
 from attrs import define, field
@@ -40,15 +40,17 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        sock = socket.socket(family, kind, proto)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.bind(address)
+        with ExitStack() as stack:
+            sock = stack.enter_context(socket.socket(family, kind, proto))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind(address)
+            stack.pop_all()  # it is the caller's now
+            return sock
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         raise CannotListen(f"cannot listen on {host}:{port}: {why}. Choose another with --host or --port.") from None
-    return sock
 
 
 @define(eq=False)
@@ -65,6 +67,7 @@ class Supervisor:
     _workers: dict[int, tuple[int, float]] = field(factory=dict)
     _stopping: bool = False
     _failed: int = 0
+    _gave_up: bool = False
 
     def run(self) -> int:
         """Start the workers and wait for their end.
@@ -81,17 +84,21 @@ class Supervisor:
             pid, status = os.wait()
             if pid in self._workers:
                 self._ended(pid, os.waitstatus_to_exitcode(status))
-        return 1 if self._failed else 0
+        return 1 if self._gave_up else 0
 
-    def _start(self, number: int) -> None:
+    def _start(self, number: int, after: float = 0.0) -> None:
+        """Fork a worker, which begins after so many seconds: were we to wait for them, the others would look long-lived."""
         pid = os.fork()
         if pid:
-            self._workers[pid] = number, time.monotonic()
+            self._workers[pid] = number, time.monotonic() + after
+            if self._stopping:  # told between the two lines above, when nobody knew of this one
+                self._stop(signal.SIGTERM, None)
             return
         for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(one, signal.SIG_DFL)
         code = 1
         try:
+            time.sleep(after)
             code = self.work(number)
         finally:
             logging.shutdown()
@@ -106,12 +113,12 @@ class Supervisor:
             self._failed += 1
             if self._failed >= 3 * self.count:
                 log.error("workers end as soon as they start; giving up")
+                self._gave_up = True
                 self._stop(signal.SIGTERM, None)
-                return
-            time.sleep(QUICK_DEATH)
+            else:
+                self._start(number, QUICK_DEATH)
         else:
             self._failed = 0
-        if not self._stopping:
             self._start(number)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:

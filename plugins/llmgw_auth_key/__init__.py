@@ -33,7 +33,7 @@ class AuthKey:
         return self._check(exchange)
 
     async def _check(self, exchange: Exchange) -> Principal:
-        expected = self.key.reveal().encode()
+        expected = self.key.reveal().encode(errors="surrogateescape")
         shown = list(_shown(exchange))
         # SECURITY: every candidate is compared, in constant time, so that the time tells nothing
         matches = [hmac.compare_digest(one.encode(errors="surrogateescape"), expected) for one in shown]
@@ -41,9 +41,7 @@ class AuthKey:
             return Principal("key")
         if not shown:
             raise Unauthorized("This gateway asks for its key: set it as your client's API key (Authorization: Bearer KEY).")
-        raise Unauthorized(
-            "The key is not this gateway's. Use the value of LLM_INTERACTIVE_PROXY_API_KEY that it was started with."
-        )
+        raise Unauthorized(f"The key is not this gateway's. Use the value of {self.key.name} that it was started with.")
 
 
 def _shown(exchange: Exchange) -> Iterator[str]:

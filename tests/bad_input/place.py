@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import aiohttp
 from attrs import define, frozen
 
 from llmgw_testing import Provider, RunningGateway, whole
@@ -62,7 +63,8 @@ class Place:
         """Post a body: bytes as they are, a file or a generator as a stream, anything else as JSON."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         data = {"json": body} if isinstance(body, dict | list | str | int | float | None) else {"data": body}
-        async with self.gateway.http.post(self.gateway.url + path, headers=named, **data) as response:
+        patience = aiohttp.ClientTimeout(20)
+        async with self.gateway.http.post(self.gateway.url + path, headers=named, timeout=patience, **data) as response:
             return Said(response.status, _lowered(response.headers), await response.read())
 
     async def refused(self, body: Any, status: int, path: str = CHAT, **headers: str) -> dict[str, Any]:

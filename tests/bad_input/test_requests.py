@@ -215,7 +215,7 @@ async def test_unknown_model_retrieved(place: Place, path: str) -> None:
     """To ask for one model that is in no list is answered with 404 in OpenAI's shape."""
     place.provider.answers(whole({"object": "list", "data": [{"id": "anvil", "object": "model"}]}))
 
-    status, body = await place.gateway.get(path)
+    status, body = await place.gateway.get(f"/v1/models/{path}")
 
     assert (404, "model_not_found") == (status, error_in(body)["code"])
 
@@ -408,7 +408,7 @@ async def test_unknown_encoding(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1", "nonsense"]
+    "kind", ["", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=x", "nonsense"]
 )
 async def test_content_type_does_not_matter(place: Place, kind: str) -> None:
     """JSON is JSON, whatever its content-type says: ``curl -d`` calls it a form."""

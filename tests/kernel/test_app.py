@@ -11,13 +11,38 @@ import pytest
 from attrs import define
 
 from llmgw import jsons
-from llmgw.errors import BadRequest, Deadline, Forbidden, GatewayFault, TooMany, Unauthorized, UpstreamBroken, UpstreamRefused, UpstreamReply, UpstreamTimeout
+from llmgw.errors import (
+    BadRequest,
+    Deadline,
+    Forbidden,
+    GatewayFault,
+    TooMany,
+    Unauthorized,
+    UpstreamBroken,
+    UpstreamRefused,
+    UpstreamReply,
+    UpstreamTimeout,
+)
 from llmgw.events import BlockDelta, Error, Event, Events, Reply, ResponseEnd
 from llmgw.exchange import Exchange
 from llmgw.model import Loss, Request
 from llmgw.stages import Filter, Principal
 from llmgw_testing import FakeClock, RunningGateway, run_gateway
-from tests.toys import Player, Toybox, Watching, delta, ending, filtering, frame, observing, opening, plugin, reply, serving, until
+from tests.toys import (
+    Player,
+    Toybox,
+    Watching,
+    delta,
+    ending,
+    filtering,
+    frame,
+    observing,
+    opening,
+    plugin,
+    reply,
+    serving,
+    until,
+)
 
 # ---- exactly one end ----------------------------------------------------------------------------
 
@@ -235,7 +260,11 @@ async def test_losses_are_told(toybox: Toybox) -> None:
     """What did not come across as it was stands in a header, each feature once."""
 
     def open_filter(exchange: Exchange) -> None:
-        exchange.losses += [Loss("a", "temperature", "dropped"), Loss("b", "top_k", "dropped"), Loss("c", "temperature", "dropped")]
+        exchange.losses += [
+            Loss("a", "temperature", "dropped"),
+            Loss("b", "top_k", "dropped"),
+            Loss("c", "temperature", "dropped"),
+        ]
 
     async with run_gateway(toybox.deployment(plugin(open_filter=open_filter))) as running:
         async with running.http.post(running.url + "/toy", json={"model": "m"}) as response:
@@ -277,7 +306,7 @@ async def test_when_to_come_back(toybox: Toybox, seconds: float, expected: str) 
 # ---- who is calling -----------------------------------------------------------------------------
 
 
-def asking_for(answer: Awaitable[Principal] | None | BaseException) -> type:
+def asking_for(answer: Awaitable[Principal] | BaseException | None) -> type:
     """A plugin that answers so when asked who is calling."""
 
     async def say() -> Principal:
@@ -310,7 +339,10 @@ async def test_a_friend_is_known(toybox: Toybox) -> None:
         found.append(exchange.principal)
 
     config = toybox.deployment(
-        asking_for(None), asking_for(Principal("ada")), asking_for(Unauthorized("no")), plugin(open_filter=open_filter)  # type: ignore[arg-type]
+        asking_for(None),
+        asking_for(Principal("ada")),
+        asking_for(Unauthorized("no")),
+        plugin(open_filter=open_filter),  # type: ignore[arg-type]
     )
     async with run_gateway(config) as running:
         assert 200 == (await running.post({"model": "m"}, "/toy"))[0]

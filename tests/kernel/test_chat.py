@@ -13,7 +13,7 @@ from llmgw.exchange import Exchange
 from llmgw.model import Image, Instruction, Message, Prompt, Request, Text, ToolResult, Url, texts
 from llmgw.stages import Command
 from llmgw_testing import run_gateway
-from tests.toys import Player, Toybox, answered, commanding, exchange, filtering, Tagging, request, said, serving, told
+from tests.toys import Player, Tagging, Toybox, answered, commanding, exchange, filtering, request, said, serving, told
 
 
 @define(eq=False)
@@ -144,7 +144,9 @@ async def test_however_json_spells_it(toybox: Toybox, words: Words, spelt: str) 
     assert [("help", "")] == words.calls
 
 
-@pytest.mark.parametrize("text", ["<a>" * 100_000, "`x` " * 50_000 + "!/help " * 20_000, "".join(f"<a{n}>" for n in range(50_000))])
+@pytest.mark.parametrize(
+    "text", ["<a>" * 100_000, "`x` " * 50_000 + "!/help " * 20_000, "".join(f"<a{n}>" for n in range(50_000))]
+)
 def test_no_text_takes_long(text: str) -> None:
     """Looking for commands takes a time that grows no faster than the text, whoever wrote it."""
     begin = time.perf_counter()

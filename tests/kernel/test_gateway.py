@@ -145,9 +145,7 @@ def test_the_environment_is_that_of_the_configuration(toybox: Toybox) -> None:
         ([Player(name="a"), Player(name="b")], "b:model", "b"),
     ],
 )
-def test_the_default_back_end(
-    toybox: Toybox, backends: Sequence[Player], configured: str | None, expected: str | None
-) -> None:
+def test_the_default_back_end(toybox: Toybox, backends: Sequence[Player], configured: str | None, expected: str | None) -> None:
     """It is the one configured, or the only one that is no last resort, or the only one at all; two are not chosen between."""
     more = {"default_backend": configured} if configured else {}
 

@@ -10,7 +10,16 @@ import pytest
 from attrs import define, field
 
 from llmgw import pipeline
-from llmgw.errors import BadRequest, GatewayError, GatewayFault, Misconfigured, ModelNotFound, Redo, UpstreamBroken, UpstreamTimeout
+from llmgw.errors import (
+    BadRequest,
+    GatewayError,
+    GatewayFault,
+    Misconfigured,
+    ModelNotFound,
+    Redo,
+    UpstreamBroken,
+    UpstreamTimeout,
+)
 from llmgw.events import BlockDelta, Error, Event, Events, Invariants, Progress, Reply, ResponseEnd, ResponseStart, UsageUpdate
 from llmgw.events import Usage as Used
 from llmgw.exchange import Exchange

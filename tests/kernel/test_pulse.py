@@ -105,9 +105,7 @@ async def interrupted(one: Exchange) -> GatewayError | None:
     ("limit", "expected", "words"),
     [("silence_timeout", UpstreamTimeout, "silent for 60 s"), ("deadline", Deadline, "longer than the 60 s")],
 )
-async def test_what_takes_too_long_is_ended(
-    toybox: Toybox, clock: FakeClock, limit: str, expected: type, words: str
-) -> None:
+async def test_what_takes_too_long_is_ended(toybox: Toybox, clock: FakeClock, limit: str, expected: type, words: str) -> None:
     """At the very second, and not before."""
     gateway = toybox.gateway(clock=clock.clock, proxy={limit: 60.0})
     one, pulse = waiting(gateway, clock), Pulse(gateway)
@@ -146,9 +144,7 @@ async def test_a_client_that_does_not_read(toybox: Toybox, clock: FakeClock) -> 
     assert isinstance(error, GatewayFault) and "did not read" in error.message
 
 
-async def test_one_bad_heartbeat_is_not_the_end(
-    toybox: Toybox, clock: FakeClock, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_one_bad_heartbeat_is_not_the_end(toybox: Toybox, clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever goes wrong with one client's heartbeat, the others go on getting theirs."""
     gateway = toybox.gateway(clock=clock.clock, proxy={"commit_delay": 1.0, "heartbeat": 1.0})
     bad, gone, good = waiting(gateway, clock), waiting(gateway, clock), waiting(gateway, clock)
@@ -175,14 +171,14 @@ async def test_one_bad_heartbeat_is_not_the_end(
 
 
 @pytest.mark.parametrize("answers", [True, False])
-async def test_a_client_that_waits_hears_heartbeats(
-    toybox: Toybox, provider: Provider, clock: FakeClock, answers: bool
-) -> None:
+async def test_a_client_that_waits_hears_heartbeats(toybox: Toybox, provider: Provider, clock: FakeClock, answers: bool) -> None:
     """Also before the first token; what follows, reply or failure, comes in the same stream."""
     go = asyncio.Event()
     provider.answers(stream(Wait(go), frame(say="Hello"), frame(end="end")))
     proxy = {"commit_delay": 5.0, "heartbeat": 5.0, "silence_timeout": 60.0}
-    async with run_gateway(toybox.deployment(serving(ToyHttp(base_url=provider.base_url)), proxy=proxy), clock=clock.clock) as running:
+    async with run_gateway(
+        toybox.deployment(serving(ToyHttp(base_url=provider.base_url)), proxy=proxy), clock=clock.clock
+    ) as running:
         answer = asyncio.ensure_future(running.post({"model": "m", "stream": True}, "/toy"))
         await until(lambda: provider.seen and next(iter(running.gateway.exchanges)).waiting)
         await clock.advance(11)
@@ -193,7 +189,9 @@ async def test_a_client_that_waits_hears_heartbeats(
         status, text = await answer
 
     assert (200, True) == (status, text.startswith(":\n\n:\n\n"))
-    assert (frame(say="Hello") + frame(end="end")).decode() == text.replace(":\n\n", "") if answers else 1 == text.count('"error"')
+    assert (
+        (frame(say="Hello") + frame(end="end")).decode() == text.replace(":\n\n", "") if answers else 1 == text.count('"error"')
+    )
 
 
 async def test_silence_goes_back_to_the_route(toybox: Toybox, provider: Provider, clock: FakeClock) -> None:

@@ -19,7 +19,22 @@ from llmgw.server import Server, _address
 from llmgw.stages import Principal
 from llmgw.workers import bind
 from llmgw_testing import RunningGateway, run_gateway
-from tests.toys import FRONT, Player, Toybox, Watching, delta, ending, frame, observing, opening, plugin, reply, serving, turns, until
+from tests.toys import (
+    FRONT,
+    Player,
+    Toybox,
+    Watching,
+    delta,
+    ending,
+    frame,
+    observing,
+    opening,
+    plugin,
+    reply,
+    serving,
+    turns,
+    until,
+)
 
 # ---- paths --------------------------------------------------------------------------------------
 
@@ -43,9 +58,8 @@ async def test_a_path_like_no_other(toybox: Toybox) -> None:
 
 async def test_a_method_that_is_not_served(toybox: Toybox) -> None:
     """It is refused in the dialect, and the header says which methods there are (RFC 9110, 15.5.6)."""
-    async with run_gateway(toybox.deployment()) as running:
-        async with running.http.get(running.url + "/toy") as response:
-            got = response.status, (await response.json())["kind"], response.headers["allow"]
+    async with run_gateway(toybox.deployment()) as running, running.http.get(running.url + "/toy") as response:
+        got = response.status, (await response.json())["kind"], response.headers["allow"]
 
     assert (405, "invalid_request", "POST") == got
 
@@ -307,7 +321,9 @@ async def test_when_the_grace_is_over_they_end_with_an_error(toybox: Toybox, str
 
     assert [ShuttingDown] == list(map(type, watching.ends))
     assert (200 if stream else 503) == status
-    assert (body.startswith(frame(say="Hel").decode()) if stream else body["kind"] == "overloaded") and 1 == str(body).count("error")
+    assert (body.startswith(frame(say="Hel").decode()) if stream else body["kind"] == "overloaded") and 1 == str(body).count(
+        "error"
+    )
 
 
 async def test_a_second_stop_does_not_wait(toybox: Toybox) -> None:

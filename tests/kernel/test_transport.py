@@ -28,7 +28,21 @@ from llmgw.model import ModelInfo
 from llmgw.stages import Dialect, Target
 from llmgw.version import VERSION
 from llmgw_testing import Break, Hang, Provider, Wait, check_backend, raw, run_gateway, stream, whole
-from tests.toys import Tagging, Toy, Toybox, ToyHttp, Watching, exchange, filtering, frame, observing, request, routing, serving, until
+from tests.toys import (
+    Tagging,
+    Toy,
+    Toybox,
+    ToyHttp,
+    Watching,
+    exchange,
+    filtering,
+    frame,
+    observing,
+    request,
+    routing,
+    serving,
+    until,
+)
 
 HELLO = stream(frame(say="Hel"), frame(say="lo"), frame(end="end"))
 
@@ -124,7 +138,7 @@ def test_the_url(base_url: str) -> None:
 
 async def test_frames_are_relayed_where_nobody_looks(toybox: Toybox, provider: Provider) -> None:
     """In the same dialect the client gets the provider's bytes, those we do not know among them."""
-    odd = b": comment\n\nid: 7\r\ndata:{\"say\" : \"Hel\"}\r\n\r\n"
+    odd = b': comment\n\nid: 7\r\ndata:{"say" : "Hel"}\r\n\r\n'
     provider.answers(stream(odd, frame(end="end")))
     async with run_gateway(toybox.deployment(serving(at(provider)))) as running:
         status, text = await running.post({"model": "m", "stream": True}, "/toy")
@@ -341,7 +355,9 @@ async def test_a_redirect_is_not_followed(toybox: Toybox, provider: Provider, st
 
 
 @pytest.mark.parametrize(
-    "answer", [stream(frame(say="Hel"), Break()), stream(frame(say="Hel")), stream(b'data: {"sa', Break())], ids=["cut", "no end", "half"]
+    "answer",
+    [stream(frame(say="Hel"), Break()), stream(frame(say="Hel")), stream(b'data: {"sa', Break())],
+    ids=["cut", "no end", "half"],
 )
 async def test_a_reply_that_breaks_off_is_no_success(toybox: Toybox, provider: Provider, answer: Any) -> None:
     """However a provider stops before the end, the client gets an error."""
@@ -354,7 +370,7 @@ async def test_a_reply_that_breaks_off_is_no_success(toybox: Toybox, provider: P
 
 async def test_a_whole_reply_that_breaks_off_is_no_success(toybox: Toybox, provider: Provider) -> None:
     """Half a body is no reply."""
-    provider.answers(whole(b'{"said": "Hello"}'), raw(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"said\": ", Break()))
+    provider.answers(whole(b'{"said": "Hello"}'), raw(b'HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"said": ', Break()))
     async with run_gateway(toybox.deployment(serving(at(provider)))) as running:
         assert 200 == (await running.post({"model": "m"}, "/toy"))[0]
         assert 502 == (await running.post({"model": "m"}, "/toy"))[0]
@@ -407,9 +423,7 @@ KEY = ConnectionKey("h", 443, True, True, None, None, None)
     ],
     ids=lambda one: type(one).__name__ if isinstance(one, BaseException) else "",
 )
-async def test_each_failure_of_http_is_one_of_ours(
-    toybox: Toybox, error: Exception, expected: type, words: str
-) -> None:
+async def test_each_failure_of_http_is_one_of_ours(toybox: Toybox, error: Exception, expected: type, words: str) -> None:
     """Whatever aiohttp raises, the client hears whose fault it is and where, and nothing of the URL but its origin."""
     backend = ToyHttp(base_url="https://user:secret@h/secret?key=secret")
     gateway = toybox.gateway(serving(backend))

@@ -77,7 +77,7 @@ class Sdk:
 
     async def ask(self, sync: Callable[[OpenAI], Any], otherwise: Callable[[AsyncOpenAI], Any], **options: Any) -> Any:
         """What one of two functions, each given its client, comes to."""
-        given = {"base_url": self.url, "api_key": GATEWAY_KEY, "max_retries": 0, "timeout": 20.0} | options
+        given: dict[str, Any] = {"base_url": self.url, "api_key": GATEWAY_KEY, "max_retries": 0, "timeout": 20.0} | options
         if self.kind == "sync":
             with OpenAI(**given) as client:
                 return await asyncio.to_thread(sync, client)
@@ -168,7 +168,9 @@ async def test_stream_helper(sdk: Sdk, provider: Provider, model: str) -> None:
 @streaming
 async def test_echo(sdk: Sdk, streaming: bool) -> None:
     """The built-in model says what it saw, with usage."""
-    made = await sdk.create(model="echo:echo", stream=streaming, tools=TOOLS, **({"stream_options": {"include_usage": True}} if streaming else {}))
+    made = await sdk.create(
+        model="echo:echo", stream=streaming, tools=TOOLS, **({"stream_options": {"include_usage": True}} if streaming else {})
+    )
 
     text = "".join(each.choices[0].delta.content or "" for each in made[:-1]) if streaming else made.choices[0].message.content
     assert "Last message (user): Is it heavy?" in text and "Tools offered: weigh" in text
@@ -233,7 +235,7 @@ async def test_parse(sdk: Sdk, provider: Provider) -> None:
 @streaming
 async def test_raw_response(sdk: Sdk, provider: Provider, streaming: bool) -> None:
     """A response's headers tell the provider's request and the gateway's exchange."""
-    told = {"x_request_id": "req_1", "x_ratelimit_limit_requests": "9"}
+    told: Any = {"x_request_id": "req_1", "x_ratelimit_limit_requests": "9"}
     provider.answers(stream(*chunks("It"), DONE, **told) if streaming else whole(answer(), **told))
 
     def made(client: Any) -> Any:
@@ -325,25 +327,34 @@ async def test_refusal(sdk: Sdk, provider: Provider, streaming: bool, status: in
     assert ("some_code", "model", "invalid_request_error", "req_1") == (error.code, error.param, error.type, error.request_id)
 
 
+INVALID, LARGE = openai.UnprocessableEntityError, [{"role": "user", "content": "x" * 200_000}]
+NUMBER = {"model": "echo:echo", "messages": [{"role": "user", "content": 5}]}
+
 WRONG = [
     pytest.param({"model": "nobody"}, openai.NotFoundError, "model", "model_not_found", id="unknown model"),
     pytest.param({"model": "acne:anvil"}, openai.NotFoundError, "model", "model_not_found", id="unknown back-end"),
-    pytest.param({"model": ""}, openai.UnprocessableEntityError, "model", None, id="model empty"),
-    pytest.param({"model": 5}, openai.UnprocessableEntityError, "model", None, id="model a number"),
-    pytest.param({"messages": []}, openai.UnprocessableEntityError, "messages", None, id="messages empty"),
-    pytest.param({"messages": "Hello"}, openai.UnprocessableEntityError, "messages", None, id="messages a string"),
-    pytest.param({"messages": [{"content": "x"}]}, openai.UnprocessableEntityError, "messages[0].role", None, id="role missing"),
-    pytest.param({"stream_options": []}, openai.UnprocessableEntityError, "stream_options", None, id="stream_options a list"),
-    pytest.param({"model": "echo:echo", "messages": [{"role": "user", "content": 5}]}, openai.UnprocessableEntityError, "messages[0].content", None, id="content a number"),
-    pytest.param({"messages": [{"role": "user", "content": "x" * 200_000}]}, openai.APIStatusError, None, "request_too_large", id="too large"),
+    pytest.param({"model": ""}, INVALID, "model", None, id="model empty"),
+    pytest.param({"model": 5}, INVALID, "model", None, id="model a number"),
+    pytest.param({"messages": []}, INVALID, "messages", None, id="messages empty"),
+    pytest.param({"messages": "Hello"}, INVALID, "messages", None, id="messages a string"),
+    pytest.param({"messages": [{"content": "x"}]}, INVALID, "messages[0].role", None, id="role missing"),
+    pytest.param({"stream_options": []}, INVALID, "stream_options", None, id="stream_options a list"),
+    pytest.param(NUMBER, INVALID, "messages[0].content", None, id="content a number"),
+    pytest.param({"messages": LARGE}, openai.APIStatusError, None, "request_too_large", id="too large"),
     pytest.param({"extra_headers": {"content-encoding": "gzip"}}, openai.BadRequestError, None, None, id="content-encoding"),
-]  # fmt: skip
+]
 
 
 @streaming
 @pytest.mark.parametrize(("fields", "kind", "param", "code"), WRONG)
 async def test_wrong_request(
-    sdk: Sdk, provider: Provider, streaming: bool, fields: dict[str, Any], kind: type[openai.APIStatusError], param: str, code: str
+    sdk: Sdk,
+    provider: Provider,
+    streaming: bool,
+    fields: dict[str, Any],
+    kind: type[openai.APIStatusError],
+    param: str,
+    code: str,
 ) -> None:
     """What the client did wrong raises the SDK's exception for it, with the field's path, and no provider is asked."""
     with pytest.raises(openai.APIStatusError) as raised:

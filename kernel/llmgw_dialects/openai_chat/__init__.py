@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from llmgw import jsons
 from llmgw.errors import GatewayError, UpstreamError
 from llmgw.model import Loss, ModelInfo, Request
-from llmgw.stages import Dialect, Head, Reader, Writer
+from llmgw.stages import Dialect, Head, Reader, Relay, Writer
 from llmgw_dialects.openai_chat import errors, requests
 from llmgw_dialects.openai_chat import models as lists
 from llmgw_dialects.openai_chat.bodies import WholeWriter
@@ -48,7 +48,7 @@ class OpenAIChat(Dialect):
         """Reads a reply event by event."""
         return StreamReader() if stream else WholeReader()
 
-    def relay(self, *, stream: bool) -> Reader:
+    def relay(self, *, stream: bool) -> Relay:
         """Reads a reply only as far as its end must be known."""
         return StreamRelay() if stream else WholeRelay()
 

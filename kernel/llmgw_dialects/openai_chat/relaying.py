@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from attrs import define, field
 
@@ -44,18 +44,44 @@ class StreamRelay:
     _rest: list[bytes] = field(factory=list)
     """From an error on, all bytes; they are relayed as well if the client has begun to get the reply."""
 
+    @property
+    def passing(self) -> bool:
+        """Whether something meaningful has come."""
+        return self._passing
+
+    def through(self, data: bytes) -> bytes:
+        """What may go on of a reply that has begun."""
+        if self._rest:
+            self._rest.append(data)
+            return data
+        block = self._splitter.feed(data)
+        return self._watched(block) if block else block
+
+    def _watched(self, block: bytes) -> bytes:
+        """Whole frames of a reply that has begun, looked over for an error and for the end."""
+        if (block.rfind(b'"error"') >= 0 or block.rfind(b"event:") >= 0) and (found := find_error(block)) is not None:
+            self._rest = [block[found.at :], self._splitter.close()]
+            return b"".join([block[: found.at], *self._rest])
+        if not self._complete:
+            self._unsearched.append(block)
+            if len(self._unsearched) >= _AT_ONCE:
+                self._search()
+        return block
+
     def feed(self, data: bytes) -> Iterable[Event]:
         """Take bytes as they arrive."""
         if self._ended:
             return ()
-        if self._rest:
-            self._rest.append(data)
-            return [_raw(data)] if self._passing and data else ()
         try:
+            if self._passing:
+                return self._raws(self.through(data))
+            if self._rest:
+                self._rest.append(data)
+                return ()
             block = self._splitter.feed(data)
         except UpstreamBroken as error:
             return self._end(error)
-        return self._block(block) if block else ()
+        return self._opening(block) if block else ()
 
     def close(self) -> Iterable[Event]:
         """The provider has closed."""
@@ -78,16 +104,13 @@ class StreamRelay:
         return [*events, *self._end(None if self._complete else cut_short())]
 
     def _block(self, block: bytes) -> Iterable[Event]:
+        """Whole frames, the last one perhaps without its empty line."""
         if not self._passing:
             return self._opening(block)
-        if (block.rfind(b'"error"') >= 0 or block.rfind(b"event:") >= 0) and (found := find_error(block)) is not None:
-            self._rest = [block[found.at :], self._splitter.close()]
-            return [_raw(b"".join([block[: found.at], *self._rest]))]
-        if not self._complete:
-            self._unsearched.append(block)
-            if len(self._unsearched) >= _AT_ONCE:
-                self._search()
-        return [_raw(block)]
+        return self._raws(self._watched(block))
+
+    def _raws(self, block: bytes) -> list[Event]:
+        return [_raw(block)] if block else []
 
     def _search(self) -> None:
         """Look for the end in what has passed; as a rule once, when the provider has closed."""
@@ -132,7 +155,13 @@ class StreamRelay:
 class WholeRelay:
     """Relays a whole body, once it is seen to be one."""
 
+    passing: ClassVar[bool] = False
     _body: Body = field(factory=Body)
+
+    def through(self, data: bytes) -> bytes:
+        """Nothing: a body passes as a whole."""
+        self._body.add(data)
+        return b""
 
     def feed(self, data: bytes) -> Iterable[Event]:
         """Take bytes as they arrive."""

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmgw import cli, serve
+from llmgw.errors import ConfigError
+from llmgw.exchange import Exchange
+from llmgw.gateway import Gateway
+from llmgw.serve import Listening, where
+from llmgw.stages import Principal
+from llmgw.workers import bind
+from llmgw_testing import Program
+from tests.toys import Toybox, plugin
+
+
+def asking() -> type:
+    """A plugin that asks for a key."""
+
+    def authenticate(exchange: Exchange) -> Awaitable[Principal] | None:
+        return None
+
+    return plugin(authenticate=authenticate)
+
+
+def idle() -> type:
+    """A plugin that would ask for a key if it had one."""
+
+    def authenticate(exchange: Exchange) -> Awaitable[Principal] | None:
+        return None
+
+    return plugin(authenticate=authenticate, sits_out=lambda self: "KEY is not set")
+
+
+# ---- where to listen ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_this_machine_needs_no_key(toybox: Toybox, host: str) -> None:
+    """Nobody else can come in."""
+    assert Listening(host, 0) == where(toybox.gateway(proxy={"host": host}))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
+def test_without_a_key_nobody_else_is_served(toybox: Toybox, host: str) -> None:
+    """Whatever is asked for, only this machine is served, and it is said why and what to do."""
+    listening = where(toybox.gateway(proxy={"host": host}))
+
+    assert "127.0.0.1" == listening.host
+    assert [f"nobody is asked for a key, so 127.0.0.1 is served instead of {host}; or say --i-know-this-is-open"] == list(
+        listening.notes
+    )
+
+
+def test_why_nobody_is_asked(toybox: Toybox) -> None:
+    """A plugin that sits out says what it lacks."""
+    [note] = where(toybox.gateway(idle(), proxy={"host": "0.0.0.0"})).notes
+
+    assert ": KEY is not set)" in note
+
+
+def test_with_a_key_everybody_may_come(toybox: Toybox) -> None:
+    """Who is asked for a key may come from anywhere."""
+    assert Listening("0.0.0.0", 0) == where(toybox.gateway(asking(), proxy={"host": "0.0.0.0"}))
+
+
+def test_who_knows_may_be_open(toybox: Toybox) -> None:
+    """One who says so aloud is believed."""
+    assert Listening("0.0.0.0", 0) == where(toybox.gateway(proxy={"host": "0.0.0.0"}), open_to_all=True)
+
+
+@pytest.mark.parametrize("open_to_all", [True, False])
+def test_authentication_disabled_serves_this_machine(toybox: Toybox, open_to_all: bool) -> None:
+    """Even where one says that one knows."""
+    gateway = toybox.gateway(asking(), proxy={"host": "0.0.0.0"}, auth={"disable_auth": True})
+    listening = where(gateway, open_to_all)
+
+    assert ("127.0.0.1", ("authentication is disabled, so 127.0.0.1 is served instead of 0.0.0.0",)) == (
+        listening.host,
+        listening.notes,
+    )
+
+
+# ---- before anything is opened ------------------------------------------------------------------
+
+
+def options(*words: str) -> argparse.Namespace:
+    """A command line, read."""
+    return cli.parser(["serve"]).parse_args(["serve", *words])
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The logging of the tests is theirs."""
+    monkeypatch.setattr("llmgw.logs.configure", lambda level, form: None)
+
+
+def test_no_worker_is_a_mistake() -> None:
+    """There must be one."""
+    with pytest.raises(ConfigError, match="at least one worker, found 0 @ --workers"):
+        serve.run(options("--workers", "0"))
+
+
+def test_a_loop_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message has the command that installs it."""
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    with pytest.raises(ConfigError, match=r"pip install 'llmgw\[speed\]' @ --loop"):
+        serve.run(options("--loop", "uvloop"))
+
+
+def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    """It ends with 1, and one line."""
+    with bind("127.0.0.1", 0) as sock:
+        sock.listen()
+        assert 1 == serve.run(options("--port", str(sock.getsockname()[1])))
+
+    assert "address already in use" in capsys.readouterr().err
+
+
+# ---- as a program -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_it_serves_and_stops(serve: Any, workers: int) -> None:
+    """It says where, answers, and ends with 0 when it is told to."""
+    program: Program = serve("--workers", str(workers))
+
+    assert f"listens on {program.url} (asks for no key, serves this machine)" in program.banner
+    assert 200 == program.get("/health")[0]
+    assert 0 == program.stop()
+
+
+def test_a_plugin_that_does_not_start(
+    toybox: Toybox, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ends with 1, and the log has the reason."""
+
+    def lifespan(gateway: Gateway) -> Any:
+        raise OSError("no disk")
+
+    toybox.config(plugin(lifespan=lifespan))
+    file = str(Path(toybox.folder) / "llmgw.yaml")
+
+    assert 1 == serve.run(options("--config", file, "--port", "0"))
+    assert "no disk" in caplog.text
