@@ -519,5 +519,5 @@ async def turns(number: int = 20) -> None:
 async def until(condition: Callable[[], Any]) -> None:
     """Let everybody run until something is so."""
     async with asyncio.timeout(5):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 -- what is waited for may be anything
             await asyncio.sleep(0.001)

@@ -209,8 +209,6 @@ class Client:
         if request.stream:
             self.exchange.flush = self.flush
             self.exchange.beat = self.beat
-            if not self.exchange.observers:
-                self.exchange.relay = self.relay
 
     async def send(self, events: Events) -> None:
         """Write events until the terminal one.
@@ -262,10 +260,6 @@ class Client:
             self._pending.clear()
             await self._write(data)
 
-    async def relay(self, data: bytes) -> None:
-        """Whole frames of the client's own dialect, in a reply that has begun."""
-        await self._put(data)
-
     async def beat(self) -> None:
         """A sign of life while the provider is silent; begins the response if it has not begun."""
         if self._writer is not None and not self._pending and (data := self._writer.idle()):
@@ -282,9 +276,6 @@ class Client:
             return
         if self.response is None or not self.response.prepared:
             await self._open()
-        await self._put(data)
-
-    async def _put(self, data: bytes) -> None:
         assert self.response is not None
         try:
             await self.response.write(data)
@@ -299,6 +290,8 @@ class Client:
                 response = web.StreamResponse(headers=self._headers())
                 await response.prepare(self.request)
                 self.response = response
+                if not self.exchange.observers:
+                    self.exchange.relay = response.write
 
     def _headers(self) -> dict[str, str]:
         assert self._writer is not None

@@ -70,7 +70,7 @@ async def _run_part(exchange: Exchange, part: Text, answers: list[str]) -> Text:
 
 
 def _find(text: str) -> list[re.Match[str]]:
-    """Commands outside of code, quotations and tagged blocks, in a time that grows no faster than the text, which may be a book."""
+    """Commands outside of code, quotations and tagged blocks; the time grows no faster than the text, which may be a book."""
     if PREFIX not in text:
         return []
     found: list[re.Match[str]] = []

@@ -80,7 +80,7 @@ class Exchange:
     flush: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)
     beat: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)
     relay: Callable[[bytes], Awaitable[None]] | None = field(default=None, repr=False)
-    """Takes frames that nobody wants to look at straight to the client, once the reply has begun."""
+    """Writes to the client, once the reply has begun, frames that nobody wants to look at."""
     _interruption: GatewayError | None = field(default=None, repr=False, init=False)
 
     def backend(self, target: Target) -> Backend | None:

@@ -37,7 +37,10 @@ class Splitter:
         Raises:
             UpstreamBroken: a frame is larger than the limit.
         """
-        if self._rest:
+        if not self._rest:
+            if data.endswith(b"\n\n") and b"\r" not in data and not data.endswith(b"\n\n\n"):
+                return data  # as nearly always: providers send whole frames
+        else:
             self._rest.append(data)
             seam = self._rest[-2][-4:] + data
             if b"\n\n" not in seam and b"\r" not in seam:

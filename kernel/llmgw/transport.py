@@ -92,8 +92,12 @@ class HttpBackend(Backend):
                 if watched:
                     exchange.saw("provider", "in", data)
                 if relay is not None and relay.passing and exchange.relay is not None:
-                    if block := relay.through(data):
-                        await exchange.relay(block)  # from socket to socket
+                    if block := relay.through(data):  # from socket to socket
+                        try:
+                            await exchange.relay(block)
+                        except ConnectionResetError:  # aiohttp's own is also a ClientError, as if the provider had failed
+                            raise ConnectionResetError("the client left") from None
+                        exchange.writes += 1
                     continue
                 events = tuple(reader.feed(data))
                 exchange.more = len(events) > 1  # what came in one read leaves in one write

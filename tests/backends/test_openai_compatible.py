@@ -82,7 +82,7 @@ def test_a_preset_by_name(toybox: Toybox, options: dict[str, str]) -> None:
 
 def test_a_preset_that_is_misspelt(toybox: Toybox) -> None:
     """The nearest is named; where none is near, all are."""
-    with pytest.raises(ConfigError, match="there is no preset 'gorq' @ backends.x.preset; did you mean 'groq'"):
+    with pytest.raises(ConfigError, match=r"there is no preset 'gorq' @ backends.x.preset; did you mean 'groq'"):
         made(toybox, name="x", preset="gorq")
     with pytest.raises(ConfigError, match="there are: ollama, "):
         made(toybox, name="x", preset="#")
@@ -91,7 +91,7 @@ def test_a_preset_that_is_misspelt(toybox: Toybox) -> None:
 def test_a_url_that_lacks_its_variable(toybox: Toybox) -> None:
     """Where it was asked for by name, it is a mistake."""
     with pytest.raises(
-        ConfigError, match="CLOUDFLARE_ACCOUNT_ID is not set, and the URL of 'cloudflare' needs it @ backends.cloudflare"
+        ConfigError, match=r"CLOUDFLARE_ACCOUNT_ID is not set, and the URL of 'cloudflare' needs it @ backends.cloudflare"
     ):
         made(toybox, name="cloudflare")
 
@@ -156,11 +156,10 @@ async def test_models_of_ones_own(toybox: Toybox) -> None:
 def test_in_a_deployment(toybox: Toybox) -> None:
     """The id in the YAML is the id of the back-end, and a key is named, not written."""
     file = toybox.folder / "llmgw.yaml"
-    file.write_text(
-        "backends: {mine: {type: openai-compatible, base_url: 'http://localhost:9', api_key: 'env:MINE'}, groq: {type: openai-compatible}}"
-    )
+    mine = "{type: openai-compatible, base_url: 'http://localhost:9', api_key: 'env:MINE'}"
+    file.write_text(f"backends: {{mine: {mine}, groq: {{type: openai-compatible}}}}")
     gateway = Gateway.build(load(file, {"MINE": "k"}))
 
     assert ["mine", "groq"] == list(gateway.backends)
-    mine = gateway.backends["mine"]
-    assert isinstance(mine, Compatible) and Secret("MINE", "k") == mine.key
+    made_of_it = gateway.backends["mine"]
+    assert isinstance(made_of_it, Compatible) and Secret("MINE", "k") == made_of_it.key

@@ -193,11 +193,13 @@ async def test_a_client_that_leaves_while_it_is_written_to_has_left(toybox: Toyb
                 yield event
 
     player = Player.of([*opening("Hel"), more, delta("lo"), *ending()])
-    async with run_gateway(toybox.deployment(*filtering(Deaf()), observing(watching), serving(player))) as running:
-        async with running.http.post(running.url + "/toy", json={"model": "m", "stream": True}) as response:
-            await response.content.readany()
-            more.set()
-            await until(lambda: watching.ends)
+    async with (
+        run_gateway(toybox.deployment(*filtering(Deaf()), observing(watching), serving(player))) as running,
+        running.http.post(running.url + "/toy", json={"model": "m", "stream": True}) as response,
+    ):
+        await response.content.readany()
+        more.set()
+        await until(lambda: watching.ends)
 
     assert [asyncio.CancelledError] == list(map(type, watching.ends))
 
@@ -245,9 +247,11 @@ async def test_each_answer_names_its_exchange(toybox: Toybox) -> None:
 
 async def test_a_stream_is_not_to_be_kept(toybox: Toybox) -> None:
     """A proxy in between neither caches a stream nor waits for its end."""
-    async with run_gateway(toybox.deployment()) as running:
-        async with running.http.post(running.url + "/toy", json={"model": "m", "stream": True}) as response:
-            headers = response.headers
+    async with (
+        run_gateway(toybox.deployment()) as running,
+        running.http.post(running.url + "/toy", json={"model": "m", "stream": True}) as response,
+    ):
+        headers = response.headers
 
     assert ("text/event-stream", "no-cache", "no") == (
         headers["content-type"],
@@ -266,19 +270,23 @@ async def test_losses_are_told(toybox: Toybox) -> None:
             Loss("c", "temperature", "dropped"),
         ]
 
-    async with run_gateway(toybox.deployment(plugin(open_filter=open_filter))) as running:
-        async with running.http.post(running.url + "/toy", json={"model": "m"}) as response:
-            assert "temperature;top_k" == response.headers["x-llmgw-losses"]
+    async with (
+        run_gateway(toybox.deployment(plugin(open_filter=open_filter))) as running,
+        running.http.post(running.url + "/toy", json={"model": "m"}) as response,
+    ):
+        assert "temperature;top_k" == response.headers["x-llmgw-losses"]
 
 
 async def test_a_providers_own_error_is_handed_on(toybox: Toybox) -> None:
     """In the same dialect the client gets the provider's bytes and status, and the headers that mean something to it."""
     upstream = UpstreamReply(418, b"I am a teapot", "toy", {"retry-after": "7", "x-internal": "1"}, "text/tea")
     player = Player.of([UpstreamRefused("no", upstream=upstream)])
-    async with run_gateway(toybox.deployment(serving(player))) as running:
-        async with running.http.post(running.url + "/toy", json={"model": "m"}) as response:
-            got = response.status, await response.read(), response.content_type, response.headers["retry-after"]
-            assert "x-internal" not in response.headers
+    async with (
+        run_gateway(toybox.deployment(serving(player))) as running,
+        running.http.post(running.url + "/toy", json={"model": "m"}) as response,
+    ):
+        got = response.status, await response.read(), response.content_type, response.headers["retry-after"]
+        assert "x-internal" not in response.headers
 
     assert (418, b"I am a teapot", "text/tea", "7") == got
 
@@ -287,9 +295,11 @@ async def test_an_error_of_another_dialect_is_translated(toybox: Toybox) -> None
     """Nothing of a foreign error goes through but what it means."""
     upstream = UpstreamReply(429, b"<foreign>", "other", {"retry-after": "7"})
     player = Player.of([UpstreamRefused("too many", upstream=upstream, kind="rate_limited", retry_after=2.5)])
-    async with run_gateway(toybox.deployment(serving(player))) as running:
-        async with running.http.post(running.url + "/toy", json={"model": "m"}) as response:
-            got = response.status, await response.json(), response.headers["retry-after"]
+    async with (
+        run_gateway(toybox.deployment(serving(player))) as running,
+        running.http.post(running.url + "/toy", json={"model": "m"}) as response,
+    ):
+        got = response.status, await response.json(), response.headers["retry-after"]
 
     assert (429, {"error": "too many", "kind": "rate_limited"}, "2.5") == got
 
@@ -298,9 +308,11 @@ async def test_an_error_of_another_dialect_is_translated(toybox: Toybox) -> None
 async def test_when_to_come_back(toybox: Toybox, seconds: float, expected: str) -> None:
     """``retry-after`` is the shortest number that says it, and never in the past."""
     player = Player.of([TooMany("later", retry_after=seconds)])
-    async with run_gateway(toybox.deployment(serving(player))) as running:
-        async with running.http.post(running.url + "/toy", json={"model": "m"}) as response:
-            assert expected == response.headers["retry-after"]
+    async with (
+        run_gateway(toybox.deployment(serving(player))) as running,
+        running.http.post(running.url + "/toy", json={"model": "m"}) as response,
+    ):
+        assert expected == response.headers["retry-after"]
 
 
 # ---- who is calling -----------------------------------------------------------------------------
@@ -323,9 +335,11 @@ def asking_for(answer: Awaitable[Principal] | BaseException | None) -> type:
 async def test_a_stranger_is_refused(toybox: Toybox) -> None:
     """When no plugin knows who is calling, the body is not even read, and the header says what is asked for."""
     player = Player()
-    async with run_gateway(toybox.deployment(asking_for(None), serving(player))) as running:
-        async with running.http.post(running.url + "/toy", data=b"no json") as response:
-            got = response.status, (await response.json())["kind"], response.headers["www-authenticate"]
+    async with (
+        run_gateway(toybox.deployment(asking_for(None), serving(player))) as running,
+        running.http.post(running.url + "/toy", data=b"no json") as response,
+    ):
+        got = response.status, (await response.json())["kind"], response.headers["www-authenticate"]
 
     assert (401, "authentication", "Bearer") == got
     assert [] == player.asked

@@ -82,9 +82,11 @@ async def test_where_a_person_typed_it(toybox: Toybox, words: Words, text: str, 
 @pytest.mark.parametrize(
     "text",
     [
-        "!/", "! /help", "!help", "/help", "x!/help", "http://h/!/help", "!/Help", "!/help!", "!/help(", "!/model(a", "!/model(a\nb)",
-        "!/model((a))", "`!/help`", "say `!/help` now", "```\n!/help\n```", "```py\n!/help", "```\n!/help", "> !/help", "a\n> !/help",
-        "<file>!/help</file>", "<file>\n!/help\n</file>", "<a><b>\n!/help </b></a>", "<a>\n!/help\n> </a>", "<a>\n!/help\n```</a>",
+        "!/", "! /help", "!help", "/help", "x!/help", "http://h/!/help", "!/Help", "!/help!", "!/help(", "!/model(a",
+        "!/model(a\nb)", "!/model((a))", "`!/help`", "say `!/help` now", "```\n!/help\n```", "```py\n!/help", "```\n!/help", "> !/help",
+        "a\n> !/help",
+        "<file>!/help</file>", "<file>\n!/help\n</file>", "<a><b>\n!/help </b></a>", "<a>\n!/help\n> </a>",
+        "<a>\n!/help\n```</a>",
         "<system-reminder>\n x !/help x</system-reminder>", "\"!/help\"", "(!/help)",
     ],
 )  # fmt: skip

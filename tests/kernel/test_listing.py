@@ -105,5 +105,5 @@ def test_one_that_is_not_installed() -> None:
     """It is a mistake, with the nearest name."""
     with pytest.raises(ConfigError, match=r"^no plugin 'ehco' is installed; did you mean 'echo'\?$"):
         listing.run("ehco", None, {})
-    with pytest.raises(ConfigError, match="^no plugin 'zzz' is installed$"):
+    with pytest.raises(ConfigError, match=r"^no plugin 'zzz' is installed$"):
         listing.run("zzz", None, {})

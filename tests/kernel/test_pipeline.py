@@ -45,6 +45,7 @@ from tests.toys import (
     said,
     serving,
     told,
+    until,
 )
 
 # ---- filters ------------------------------------------------------------------------------------
@@ -158,8 +159,7 @@ async def test_a_cancelled_exchange_closes_all(toybox: Toybox) -> None:
     player = Player.of([asyncio.Event()])
     gateway = toybox.gateway(*filtering(Tagging("a", player.log)), serving(player))
     task = asyncio.ensure_future(answered(gateway))
-    while "open" not in player.log:
-        await asyncio.sleep(0)
+    await until(lambda: "open" in player.log)
     task.cancel()
 
     with pytest.raises(asyncio.CancelledError):
@@ -223,7 +223,7 @@ def trying(route: Trying) -> type:
     ],
 )
 async def test_before_the_commit_the_route_may_cure(toybox: Toybox, failing: list[Any]) -> None:
-    """Until something of meaning came, a failure, raised or as an event, is sent to the route, and nothing of it to the client."""
+    """Until something of meaning came, a failure, raised or as an event, goes to the route, and nothing of it to the client."""
     route, player = Trying(("bad", "good")), Player.of(failing, reply("Hello"))
     one = exchange(toybox.gateway(trying(route), serving(player)))
     async with aclosing(await pipeline.answer(one, request())) as events:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -125,10 +126,8 @@ def supervised(tmp_path: Path) -> Iterator[Callable[..., Supervised]]:
     for one in started:
         if one.process.poll() is None:
             for _, pid in one.lines("start"):
-                try:
+                with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
             one.process.kill()
         one.process.wait()
         if one.process.stdout is not None:

@@ -39,7 +39,7 @@ def test_it_does_not_outlive_its_test(tmp_path: Path) -> None:
 def test_one_that_does_not_start(tmp_path: Path) -> None:
     """What it said is in the error."""
     with (
-        pytest.raises(RuntimeError, match="llmgw serve ended with 2:\n(?s:.*)no-such-file"),
+        pytest.raises(RuntimeError, match=r"(?s)llmgw serve ended with 2:\n.*no-such-file"),
         Program.serve("--config", "no-such-file", log=tmp_path / "log"),
     ):
         pytest.fail("it runs")

@@ -55,7 +55,7 @@ class StreamRelay:
             self._rest.append(data)
             return data
         block = self._splitter.feed(data)
-        return self._watched(block) if block else block
+        return self._watched(block) if block else b""
 
     def _watched(self, block: bytes) -> bytes:
         """Whole frames of a reply that has begun, looked over for an error and for the end."""
