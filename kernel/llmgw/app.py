@@ -10,6 +10,7 @@ from aiohttp import web
 from attrs import define, field
 
 from llmgw import pipeline
+from llmgw.decoding import decoded
 from llmgw.errors import (
     BadRequest,
     GatewayError,
@@ -179,7 +180,9 @@ async def read_body(exchange: Exchange, request: web.Request) -> bytes:
     except TimeoutError:
         raise TooSlow(f"The request's body did not arrive within {limits.request_timeout:g} s.") from None
     except web.RequestPayloadError:
-        raise BadRequest("The request's body broke off, or is not encoded as its content-encoding says.") from None
+        raise BadRequest("The request's body broke off.") from None
+    if encodings := request.headers.get("content-encoding"):
+        body = decoded(body, encodings, limits.max_request_bytes)
     if exchange.observers:
         exchange.saw("client", "in", body)
     return body
@@ -318,8 +321,7 @@ def reply_headers(exchange: Exchange) -> dict[str, str]:
 def error_response(exchange: Exchange, error: GatewayError, *, stream: bool = False) -> web.Response:
     """An error in the client's dialect; a provider's own words, byte by byte, if it spoke the same one.
 
-    That holds for an error in a 200 too, as some providers send it: whoever is to be told of it in another way is
-    another dialect's client.
+    That holds for an error in a 200 too, as some providers send it, if it has the form that was asked for.
 
     Args:
         exchange: which failed before its response began.
@@ -332,7 +334,7 @@ def error_response(exchange: Exchange, error: GatewayError, *, stream: bool = Fa
     content_type, status, body = "application/json", dialect.error_status(error), b""
     if upstream is not None and upstream.dialect == dialect.name:
         headers |= {name: value for name, value in upstream.headers.items() if dialect.passes(name)}
-        if stream or not upstream.content_type.startswith("text/event-stream"):
+        if upstream.status >= 400 or stream == upstream.content_type.startswith("text/event-stream"):
             content_type, status, body = upstream.content_type, upstream.status, upstream.body
     if error.retry_after is not None:
         headers.setdefault("retry-after", f"{max(0.0, error.retry_after):.3f}".rstrip("0").rstrip("."))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,12 +18,21 @@ from llmgw.stages import Backend, Dialect, Head, Observer, Principal, Target
 if TYPE_CHECKING:
     from llmgw.gateway import Gateway
 
-_PROCESS = secrets.token_hex(4)
 _COUNT = itertools.count(1)
+_process = ""
+
+
+def _new_process() -> None:
+    global _process
+    _process = secrets.token_hex(4)
+
+
+_new_process()
+os.register_at_fork(after_in_child=_new_process)
 
 
 def _next_id() -> str:
-    return f"{_PROCESS}-{next(_COUNT):x}"
+    return f"{_process}-{next(_COUNT):x}"
 
 
 @define(eq=False)

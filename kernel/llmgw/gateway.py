@@ -22,6 +22,7 @@ from llmgw.model import ModelInfo
 from llmgw.nearest import nearest
 from llmgw.stages import Backend, Clock, Command, Endpoint, StateStore
 from llmgw.state import MemoryStore
+from llmgw.transport import Connector
 
 log = logging.getLogger("llmgw")
 
@@ -185,7 +186,7 @@ class Gateway:
     def _session(self) -> aiohttp.ClientSession:
         proxy = self.config.proxy
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ttl_dns_cache=60),
+            connector=Connector(limit=0, keepalive_timeout=30, ttl_dns_cache=60),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=proxy.connect_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,

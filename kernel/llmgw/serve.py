@@ -8,6 +8,7 @@ import gc
 import ipaddress
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -46,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
         ConfigError: before anything is opened.
     """
     logs.configure(args.log_level, args.log_format)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until we serve; by default it would end us
     load = partial(
         configuration.load,
         args.config,

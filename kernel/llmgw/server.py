@@ -15,7 +15,7 @@ from attrs import define, field
 
 from llmgw import app, jsons
 from llmgw.config import Config
-from llmgw.errors import ConfigError, GatewayError, MethodNotAllowed, NotFound, ShuttingDown
+from llmgw.errors import BadRequest, ConfigError, GatewayError, MethodNotAllowed, NotFound, ShuttingDown
 from llmgw.exchange import Exchange
 from llmgw.gateway import Gateway
 from llmgw.nearest import nearest
@@ -97,16 +97,55 @@ async def _guarded(gateway: Gateway, handler: Handler, request: web.Request) -> 
         return app.error_response(exchange, error)
 
 
-def _refuse(gateway: Gateway, request: web.Request, error: GatewayError) -> web.StreamResponse:
+def _refuse(gateway: Gateway, request: web.BaseRequest, error: GatewayError) -> web.Response:
     if gateway.endpoints:
         return app.error_response(_passer_by(gateway, request), error)
     return web.Response(status=error.status, text=error.message)
 
 
-def _passer_by(gateway: Gateway, request: web.Request) -> Exchange:
+def _passer_by(gateway: Gateway, request: web.BaseRequest) -> Exchange:
     """What a request beside the pipeline is, so that plugins can tell who is calling: an exchange that nobody counts."""
     head = Head(request.method, request.path, {}, request.query, request.headers)
     return Exchange(gateway, gateway.endpoints[0].dialect, head, request.remote or "")
+
+
+class _Connection(web.RequestHandler):
+    """One client's connection; what comes over it and is no HTTP gets an answer of ours."""
+
+    __slots__ = ("refuse",)
+    refuse: Callable[[web.BaseRequest, GatewayError], web.Response]
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer in a dialect, and log one line: aiohttp's own answer is text, and its log quotes what the client sent."""
+        log.info("a request from %s is no HTTP: %s", request.remote, type(exc).__name__ if exc else status)
+        if request.writer.output_size > 0:  # part of a response is sent already
+            raise ConnectionError("the connection is of no use any more")
+        response = self.refuse(request, BadRequest("This is not a request in HTTP/1.1."))
+        response.force_close()
+        return response
+
+
+class _Listener(web.Server):
+    """aiohttp's server, with our connections.
+
+    Args:
+        refuse: makes the answer to what is no HTTP.
+    """
+
+    def __init__(self, handler: Any, refuse: Callable[[web.BaseRequest, GatewayError], web.Response], **options: Any) -> None:
+        super().__init__(handler, **options)
+        self._refuse = refuse
+
+    def __call__(self) -> web.RequestHandler:
+        connection = _Connection(self, loop=self._loop, **self._kwargs)
+        connection.refuse = self._refuse
+        return connection
 
 
 # ---- the process --------------------------------------------------------------------------------
@@ -186,10 +225,12 @@ class Server:
         def request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.Request:
             return web.Request(message, payload, protocol, writer, task, loop, client_max_size=proxy.max_request_bytes)
 
-        server = web.Server(
-            self._serve,  # type: ignore[arg-type]  # it is given what the factory makes
+        server = _Listener(
+            self._serve,
+            lambda request, error: _refuse(self.table.gateway, request, error),
             request_factory=request,
             access_log=None,
+            auto_decompress=False,  # it would inflate a bomb piece by piece; see llmgw.decoding
             handler_cancellation=True,  # or an exchange whose client left would run to its end
             keepalive_timeout=proxy.keepalive_timeout,
             max_field_size=32_768,

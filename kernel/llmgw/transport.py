@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import aiohttp
 from attrs import define
@@ -31,6 +32,18 @@ MODELS_LIMIT = 16 * 2**20
 _HEADERS = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": f"llmgw/{VERSION}"}
 
 _LARGE = 2**20  # aiohttp warns about larger bodies given as bytes, and writes them at once
+
+
+_fresh: ContextVar[bool] = ContextVar("fresh")
+"""Whether the connection that the task at hand was given had to be made."""
+
+
+class Connector(aiohttp.TCPConnector):
+    """Connections to providers, kept for the next request; tells a task whether its one had to be made."""
+
+    async def _create_connection(self, *args: Any, **kwargs: Any) -> Any:
+        _fresh.set(True)
+        return await super()._create_connection(*args, **kwargs)
 
 
 @define(eq=False, kw_only=True)
@@ -71,6 +84,7 @@ class HttpBackend(Backend):
         if watched:
             exchange.saw("provider", "out", body)
         response: aiohttp.ClientResponse | None = None
+        closed: Callable[[], None] | None = None
         try:
             exchange.waiting, exchange.read_at = True, exchange.gateway.clock.monotonic()  # an earlier attempt's silence is over
             response = await self._post(exchange.gateway.http, target, request, body)
@@ -79,6 +93,7 @@ class HttpBackend(Backend):
             self._keep_headers(exchange, response)
             reader, relay = self._reader(exchange, request, response)
             content = response.content
+            closed = _closing(response)
             while True:
                 exchange.waiting = True
                 try:
@@ -123,6 +138,8 @@ class HttpBackend(Backend):
             raise UpstreamTimeout(f"{self._where} did not accept a connection in time.") from None
         finally:
             exchange.waiting = exchange.more = False
+            if closed is not None:
+                closed()
             if response is not None:
                 response.release()  # closes the connection unless all was read
 
@@ -150,16 +167,18 @@ class HttpBackend(Backend):
         known = request.headers if request.dialect == self.dialect.name else {}
         headers = {**_HEADERS, **known, **self.headers(target)}
         url = _url(self.url(target, request))
-        for last in (False, True):
+        while True:
+            connected = _fresh.set(False)
             try:
                 data = io.BytesIO(body) if len(body) > _LARGE else body
                 return await http.post(url, data=data, headers=headers, allow_redirects=False)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-                # A kept connection that the provider closed at the very moment we used it: nothing was answered, so asking
-                # once more on a fresh one is safe (RFC 9112, 9.3.1 allows it). A refused connection is no such case.
-                if last or isinstance(error, aiohttp.ClientConnectorError):
+                # A kept connection that the provider closed at the very moment we used it: it has not seen the request, so it
+                # is asked again (RFC 9112, 9.3.1). On a fresh one it has, and asking again might be paid for twice.
+                if _fresh.get() or isinstance(error, aiohttp.ClientConnectorError):
                     raise
-        raise AssertionError("the second try returns or raises")
+            finally:
+                _fresh.reset(connected)
 
     # ---- models
 
@@ -208,6 +227,31 @@ def _url(url: str) -> URL:
         return URL(url)
     except ValueError:
         raise aiohttp.InvalidURL(url) from None
+
+
+def _closing(response: aiohttp.ClientResponse) -> Callable[[], None] | None:
+    """Wake whoever reads when the connection is gone; undone by what it returns.
+
+    aiohttp 3.14 closes a connection over which something came that is no HTTP chunk, and never tells the reader.
+    """
+    connection = response.connection
+    ended = connection.protocol.closed if connection is not None and connection.protocol is not None else None
+    if ended is None:
+        return None
+    content = response.content
+
+    def wake(future: asyncio.Future[None]) -> None:
+        if not future.cancelled():
+            future.exception()  # taken note of
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("the connection is gone"))
+
+    ended.add_done_callback(wake)
+
+    def forget() -> None:
+        ended.remove_done_callback(wake)
+
+    return forget
 
 
 async def _up_to(content: aiohttp.StreamReader, limit: int) -> bytes:

@@ -94,8 +94,9 @@ class Supervisor:
             if self._stopping:  # told between the two lines above, when nobody knew of this one
                 self._stop(signal.SIGTERM, None)
             return
-        for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for one in (signal.SIGTERM, signal.SIGINT):
             signal.signal(one, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it serves: it reads the configuration anyway
         code = 1
         try:
             time.sleep(after)

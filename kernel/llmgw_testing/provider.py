@@ -170,6 +170,7 @@ class Provider:
         still_there: bool = done.done()
         done.cancel()
         gone.cancel()
+        await asyncio.gather(done, gone, return_exceptions=True)  # or the reader is still busy with the cancelled read
         if not still_there:
             self.left.set()
         return still_there

@@ -5,7 +5,9 @@ from collections.abc import Awaitable
 import pytest
 
 from llmgw.banner import banner
+from llmgw.config import load
 from llmgw.exchange import Exchange
+from llmgw.gateway import Gateway
 from llmgw.stages import Principal
 from llmgw.version import VERSION
 from tests.toys import Player, Toybox, plugin, serving
@@ -68,9 +70,6 @@ def test_nothing_to_try(toybox: Toybox) -> None:
     names = ("openai-chat", "auth-key", "openai", "openai-compatible", "echo")
     file = toybox.folder / "llmgw.yaml"
     file.write_text(f"defaults: {{{', '.join(f'{name}: false' for name in names)}}}")
-    from llmgw.config import load
-    from llmgw.gateway import Gateway
-
     said = lines(banner(Gateway.build(load(file, {})), URL, []))
     assert ("none", "none", f"curl {URL}/health") == (said["back-ends"], said["front-ends"], said["try"])
 

@@ -11,9 +11,9 @@ from llmgw import chat, jsons
 from llmgw.events import Reply, Usage
 from llmgw.exchange import Exchange
 from llmgw.model import Image, Instruction, Message, Prompt, Request, Text, ToolResult, Url, texts
-from llmgw.stages import Command
+from llmgw.stages import Command, Head
 from llmgw_testing import run_gateway
-from tests.toys import Player, Tagging, Toybox, answered, commanding, exchange, filtering, request, said, serving, told
+from tests.toys import TOY, Player, Tagging, Toybox, answered, commanding, exchange, filtering, request, said, serving, told
 
 
 @define(eq=False)
@@ -83,11 +83,11 @@ async def test_where_a_person_typed_it(toybox: Toybox, words: Words, text: str, 
     "text",
     [
         "!/", "! /help", "!help", "/help", "x!/help", "http://h/!/help", "!/Help", "!/help!", "!/help(", "!/model(a",
-        "!/model(a\nb)", "!/model((a))", "`!/help`", "say `!/help` now", "```\n!/help\n```", "```py\n!/help", "```\n!/help", "> !/help",
-        "a\n> !/help",
+        "!/model(a\nb)", "!/model((a))", "\"!/help\"", "(!/help)",
+        "`!/help`", "say `!/help` now", "```\n!/help\n```", "```py\n!/help", "```\n!/help", "> !/help", "a\n> !/help",
         "<file>!/help</file>", "<file>\n!/help\n</file>", "<a><b>\n!/help </b></a>", "<a>\n!/help\n> </a>",
         "<a>\n!/help\n```</a>",
-        "<system-reminder>\n x !/help x</system-reminder>", "\"!/help\"", "(!/help)",
+        "<system-reminder>\n x !/help x</system-reminder>",
     ],
 )  # fmt: skip
 async def test_where_nobody_typed_it(toybox: Toybox, words: Words, text: str) -> None:
@@ -139,9 +139,6 @@ async def test_a_prompt_without_commands_is_not_read(toybox: Toybox, words: Word
 async def test_however_json_spells_it(toybox: Toybox, words: Words, spelt: str) -> None:
     """PHP escapes slashes."""
     body = b'{"model": "m", "say": "%b"}' % spelt.encode()
-    from llmgw.stages import Head
-    from tests.toys import TOY
-
     await chat.run(exchange(toybox.gateway(words.plugin)), TOY.read_request(Head(), body))
     assert [("help", "")] == words.calls
 

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from llmgw import jsons
+from llmgw.config import load
 from llmgw.errors import ShuttingDown, Unauthorized
 from llmgw.exchange import Exchange
 from llmgw.gateway import Gateway
@@ -346,12 +347,7 @@ async def test_signals(toybox: Toybox) -> None:
     gateway = toybox.gateway(serving(Player.of(reply("old"))))
     served: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    def load() -> Any:
-        from llmgw import config
-
-        return config.load(file, {}, port=0)
-
-    server = Server(load, announce=lambda _, address: served.set_result(address))
+    server = Server(lambda: load(file, {}, port=0), announce=lambda _, address: served.set_result(address))
     serve = asyncio.ensure_future(server.serve(gateway, bind("127.0.0.1", 0)))
     await served
     toybox.config(serving(Player()))

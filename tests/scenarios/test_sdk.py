@@ -437,8 +437,14 @@ async def test_broken_provider(sdk: Sdk, provider: Provider, streaming: bool, sa
     assert status == raised.value.status_code
 
 
-@streaming
-@pytest.mark.parametrize("said", [pytest.param(whole(REFUSAL), id="as a body"), pytest.param(stream(REFUSAL), id="as a frame")])
+@pytest.mark.parametrize(
+    ("said", "streaming"),
+    [
+        pytest.param(whole(REFUSAL), True, id="a body for a stream"),
+        pytest.param(stream(REFUSAL), True, id="a frame for a stream"),
+        pytest.param(stream(REFUSAL), False, id="a frame for a body"),
+    ],
+)
 async def test_error_in_a_200(sdk: Sdk, provider: Provider, streaming: bool, said: Answer) -> None:
     """An error that a provider sends with 200 raises, with the provider's own words; it never looks like a reply."""
     provider.answers(said)
@@ -447,6 +453,15 @@ async def test_error_in_a_200(sdk: Sdk, provider: Provider, streaming: bool, sai
         await sdk.create(stream=streaming)
 
     assert (ERROR["message"], "some_code") == ((raised.value.body or {}).get("message"), raised.value.code)  # type: ignore[attr-defined]
+
+
+async def test_error_body_in_a_200(sdk: Sdk, provider: Provider) -> None:
+    """A whole error with 200 reaches the SDK's user as the provider sent it, as it would without a gateway."""
+    provider.answers(whole(REFUSAL))
+
+    said = await sdk.create(stream=False)
+
+    assert REFUSAL["error"] == said.model_extra["error"]
 
 
 @pytest.mark.parametrize(

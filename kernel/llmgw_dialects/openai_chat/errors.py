@@ -173,15 +173,15 @@ def loaded(data: bytes) -> Any:
         return None
 
 
-def refused_in_band(error: JSON, body: bytes, content_type: str) -> UpstreamRefused:
+def refused_in_band(error: JSON, body: bytes) -> UpstreamRefused:
     """The failure of a reply that began with a 200.
 
     Args:
         error: as ``error_in`` found it.
-        body: the bytes that hold it.
-        content_type: of these.
+        body: the bytes that hold it: a body or frames, whatever they were called.
     """
     told = _told({"error": error})
+    content_type = "application/json" if body.lstrip()[:1] in (b"{", b"[") else "text/event-stream"
     upstream = UpstreamReply(200, body, dialect=NAME, content_type=content_type)
     return _refused(told, told.status or 502, upstream, {})
 

@@ -133,7 +133,7 @@ class Body:
         data = b"".join(self._pieces)
         tree = loaded(data)
         if isinstance(tree, dict) and (error := error_in(tree)) is not None:
-            raise refused_in_band(error, data, "application/json")
+            raise refused_in_band(error, data)
         if not isinstance(tree, dict) or not isinstance(tree.get("choices"), list):
             raise broken(data, "a chat completion with a list of choices was expected")
         return data, tree
@@ -169,5 +169,5 @@ def _in_band(rest: bytes) -> Error:
     found = find_error(rest)
     if found is None:
         return Error(error=broken(rest, "a stream of events was expected"))
-    refused = refused_in_band(found.error, rest, "text/event-stream")
+    refused = refused_in_band(found.error, rest)
     return framed([Error(error=refused)], Frame(NAME, rest))[0]

@@ -140,7 +140,7 @@ class StreamRelay:
         found = find_error(rest)
         if found is None:  # a page, or JSON that is no error, instead of a stream
             return self._end(broken(rest, "a stream of events was expected"))
-        return self._end(refused_in_band(found.error, rest, "text/event-stream"))
+        return self._end(refused_in_band(found.error, rest))
 
     def _end(self, error: UpstreamBroken | UpstreamRefused | None) -> list[Event]:
         self._ended = True
