@@ -17,6 +17,7 @@ DOORS = {
     ("kernel/llmgw/pipeline.py", "_Guarded.event"): 1,
     ("kernel/llmgw/pipeline.py", "_Guarded.wire"): 1,
     ("kernel/llmgw/plugins.py", "_module"): 1,
+    ("kernel/llmgw/pulse.py", "Pulse._beat"): 1,
     ("kernel/llmgw/serve.py", "_process"): 1,
     ("kernel/llmgw/server.py", "Generation.run"): 1,
     ("kernel/llmgw/server.py", "Server.reload"): 1,

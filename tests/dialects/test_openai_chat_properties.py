@@ -8,7 +8,6 @@ from typing import Any
 
 from attrs import evolve
 from chat import STREAM, WHOLE, feed, read, request, write
-from llmgw_testing import every_cut
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -39,6 +38,7 @@ from llmgw.model import (
 )
 from llmgw.stages import Head
 from llmgw_dialects.openai_chat import DIALECT
+from llmgw_testing import every_cut
 
 LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -6,7 +6,6 @@ import json
 
 import pytest
 from chat import DONE, body, chunk, data_of, frame, read, read_whole
-from llmgw_testing import every_cut
 
 from llmgw.errors import UpstreamBroken, UpstreamRefused
 from llmgw.events import (
@@ -26,6 +25,7 @@ from llmgw.events import (
 )
 from llmgw.model import Audio, Carrier, OpaquePart, Reasoning, Refusal, Text, ToolCall
 from llmgw_dialects.openai_chat import DIALECT
+from llmgw_testing import every_cut
 
 FIRST = chunk({"role": "assistant", "content": ""})
 END = chunk({}, "stop") + DONE

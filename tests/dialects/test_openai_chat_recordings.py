@@ -25,7 +25,6 @@ from chat_recordings import (
     touched,
     wholes,
 )
-from llmgw_testing import every_cut
 from recordings import Recording, completions, load
 
 from llmgw import jsons, sse
@@ -33,6 +32,7 @@ from llmgw.events import BlockDelta, Error, Event, Invariants, Reply, ResponseEn
 from llmgw.model import Base64, Image, Message, Prompt, Text, texts
 from llmgw.stages import Head
 from llmgw_dialects.openai_chat import DIALECT
+from llmgw_testing import every_cut
 
 # ---- requests -----------------------------------------------------------------------------------
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from chat import DONE, STREAM, body, chunk, data_of, feed, frame, relay, write
-from llmgw_testing import every_cut
 
 from llmgw.errors import UpstreamBroken, UpstreamRefused
 from llmgw.events import Error, Event, Raw, ResponseEnd
 from llmgw_dialects.openai_chat import DIALECT
+from llmgw_testing import every_cut
 
 FIRST = chunk({"role": "assistant", "content": ""})
 TEXT = chunk({"content": "x"})
