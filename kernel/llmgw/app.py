@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 from aiohttp import web
 from attrs import define, field
 
@@ -81,7 +82,7 @@ def _begin(gateway: Gateway, dialect: Dialect, head: Head, request: web.Request)
         head,
         request.remote or "",
         started=(now := gateway.clock.monotonic()),
-        read_at=now,
+        moved_at=now,
         written_at=now,
         task=asyncio.current_task(),
     )
@@ -171,12 +172,10 @@ async def read_body(exchange: Exchange, request: web.Request) -> bytes:
         raise _too_large(limits.max_request_bytes)
     try:
         if request.content.is_eof():  # it came with the head, as most do
-            body = await request.read()
+            body = await _up_to(request.content, limits.max_request_bytes)
         else:
             async with asyncio.timeout(limits.request_timeout):
-                body = await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise _too_large(limits.max_request_bytes) from None
+                body = await _up_to(request.content, limits.max_request_bytes)
     except TimeoutError:
         raise TooSlow(f"The request's body did not arrive within {limits.request_timeout:g} s.") from None
     except web.RequestPayloadError:
@@ -186,6 +185,16 @@ async def read_body(exchange: Exchange, request: web.Request) -> bytes:
     if exchange.observers:
         exchange.saw("client", "in", body)
     return body
+
+
+async def _up_to(content: aiohttp.StreamReader, limit: int) -> bytes:
+    pieces, size = [], 0
+    while piece := await content.readany():
+        size += len(piece)
+        if size > limit:
+            raise _too_large(limit)
+        pieces.append(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _too_large(limit: int) -> TooLarge:
@@ -267,6 +276,7 @@ class Client:
         """A sign of life while the provider is silent; begins the response if it has not begun."""
         if self._writer is not None and not self._pending and (data := self._writer.idle()):
             await self._write(data)
+            self.exchange.beats += 1
 
     async def _write(self, data: bytes) -> None:
         if self._pending:

@@ -87,12 +87,15 @@ def _find(text: str) -> list[re.Match[str]]:
 def _quoted(text: str) -> Iterator[tuple[int, int]]:
     """Where code, quotations and the tagged blocks that clients inject begin and end."""
     yield from (match.span() for match in _QUOTED.finditer(text))
+    # SECURITY: a block ends with the last tag that closes it, for what stands in it may hold one that closes it early
     opened: dict[str, int] = {}
+    closed: dict[str, int] = {}
     for tag in _TAG.finditer(text):
         if not tag[1]:
             opened.setdefault(tag[2], tag.start())
         elif tag[2] in opened:
-            yield opened.pop(tag[2]), tag.end()
+            closed[tag[2]] = tag.end()
+    yield from ((opened[name], end) for name, end in closed.items())
 
 
 def _unknown(name: str, commands: dict[str, Command]) -> str:

@@ -81,10 +81,13 @@ class Exchange:
     """Whether the provider is being waited for."""
     reads: int = field(default=0, repr=False)
     writes: int = field(default=0, repr=False)
-    read_at: float = field(default=0.0, repr=False)
+    beats: int = field(default=0, repr=False)
+    moves: tuple[int, ...] | None = field(default=None, repr=False)
+    """How far it was when the pulse last looked, and when it had last moved on."""
+    moved_at: float = field(default=0.0, repr=False)
+    written: int = field(default=0, repr=False)
+    """What the client had got when the pulse last looked, heartbeats too, and when it had last got something."""
     written_at: float = field(default=0.0, repr=False)
-    seen: tuple[int, int] = field(default=(0, 0), repr=False)
-    """Reads and writes when the pulse last looked, and when each had last changed."""
     more: bool = field(default=False, repr=False)
     """Whether further events came in the same read, so that writing can wait for ``flush``."""
     flush: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)

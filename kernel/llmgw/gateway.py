@@ -17,7 +17,7 @@ from attrs import define, evolve, field
 
 from llmgw import plugins
 from llmgw.config import Config, PluginItem
-from llmgw.errors import ConfigError, GatewayError
+from llmgw.errors import ConfigError
 from llmgw.model import ModelInfo
 from llmgw.nearest import nearest
 from llmgw.stages import Backend, Clock, Command, Endpoint, StateStore
@@ -165,7 +165,7 @@ class Gateway:
         try:
             async with asyncio.timeout(MODELS_PATIENCE):
                 models = await self.backends[name].models(self)
-        except (GatewayError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 -- whatever a plugin raises: those of the others are listed all the same
             log.warning("the back-end '%s' gave no list of models: %s", name, str(error) or "too slow")
             return known[1] if known else ()
         self._models[name] = (now, models)

@@ -45,29 +45,29 @@ class Pulse:
 
     def _look(self, exchange: Exchange, now: float) -> bool:
         limits = self.gateway.config.proxy
-        reads, writes = exchange.seen
-        if exchange.reads != reads:
-            exchange.read_at = now
-        if exchange.writes != writes:
-            exchange.written_at = now
-        exchange.seen = exchange.reads, exchange.writes
+        self._note(exchange, now)
+        still = now - exchange.moved_at
         if limits.deadline is not None and now - exchange.started >= limits.deadline:
             exchange.interrupt(Deadline(f"The answer took longer than the {limits.deadline:g} s that this gateway allows."))
-            return False
-        if exchange.waiting:
-            return self._waiting(exchange, now)
-        if exchange.reads and now - max(exchange.read_at, exchange.written_at) >= limits.client_timeout:
-            exchange.interrupt(GatewayFault("The client did not read its answer."))
-        return False
-
-    def _waiting(self, exchange: Exchange, now: float) -> bool:
-        limits = self.gateway.config.proxy
-        if now - exchange.read_at >= limits.silence_timeout:
+        elif exchange.waiting and still >= limits.silence_timeout:
             where = f"'{exchange.target.backend}'" if exchange.target else "the provider"
             exchange.interrupt(UpstreamTimeout(f"{where} was silent for {limits.silence_timeout:g} s. Try again later."))
-            return False
-        patience = limits.heartbeat if exchange.writes else limits.commit_delay
-        return exchange.beat is not None and exchange not in self._beating and now - exchange.written_at >= patience
+        elif not exchange.waiting and exchange.reads and still >= limits.client_timeout:
+            exchange.interrupt(GatewayFault("The client did not read its answer."))
+        elif exchange.waiting and exchange.beat is not None and exchange not in self._beating:
+            patience = limits.heartbeat if exchange.writes else limits.commit_delay
+            return now - exchange.written_at >= patience
+        return False
+
+    @staticmethod
+    def _note(exchange: Exchange, now: float) -> None:
+        """See what has moved since the last look; a heartbeat is no move, or it would hide the silence it is for."""
+        moves = exchange.writes - exchange.beats, exchange.reads, exchange.waiting, len(exchange.attempts)
+        if exchange.moves is not None and moves != exchange.moves:
+            exchange.moved_at = now
+        exchange.moves = moves
+        if exchange.writes != exchange.written:
+            exchange.written, exchange.written_at = exchange.writes, now
 
     async def _beat(self, exchange: Exchange) -> None:
         self._beating.add(exchange)

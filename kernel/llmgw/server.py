@@ -223,7 +223,7 @@ class Server:
         proxy, loop = gateway.config.proxy, asyncio.get_running_loop()
 
         def request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.Request:
-            return web.Request(message, payload, protocol, writer, task, loop, client_max_size=proxy.max_request_bytes)
+            return web.Request(message, payload, protocol, writer, task, loop, client_max_size=0)  # see app.read_body
 
         server = _Listener(
             self._serve,

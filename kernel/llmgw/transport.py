@@ -86,7 +86,7 @@ class HttpBackend(Backend):
         response: aiohttp.ClientResponse | None = None
         closed: Callable[[], None] | None = None
         try:
-            exchange.waiting, exchange.read_at = True, exchange.gateway.clock.monotonic()  # an earlier attempt's silence is over
+            exchange.waiting = True
             response = await self._post(exchange.gateway.http, target, request, body)
             if response.status >= 300:
                 raise await self._refusal(exchange, response)

@@ -29,11 +29,12 @@ class Beats:
     async def __call__(self) -> None:
         self.count += 1
         self.one.writes += 1
+        self.one.beats += 1
 
 
 def waiting(gateway: Gateway, clock: FakeClock) -> Exchange:
     """An exchange that waits for its provider."""
-    one = exchange(gateway, started=clock.now, read_at=clock.now, written_at=clock.now)
+    one = exchange(gateway, started=clock.now, moved_at=clock.now, written_at=clock.now)
     one.waiting, one.beat = True, Beats(one)
     gateway.exchanges.add(one)
     return one
@@ -126,9 +127,26 @@ async def test_heartbeats_are_no_sign_of_the_provider(toybox: Toybox, clock: Fak
     for _ in range(60):
         clock.now += 1
         one.writes += 1
+        one.beats += 1
         pulse.look()
 
     assert isinstance(await interrupted(one), UpstreamTimeout)
+
+
+async def test_a_slow_client_does_not_make_a_provider_silent(toybox: Toybox, clock: FakeClock) -> None:
+    """While a client takes its time nobody waits for the provider; its own time begins when somebody does."""
+    gateway = toybox.gateway(clock=clock.clock, proxy={"silence_timeout": 60.0, "client_timeout": 600.0})
+    one, pulse = waiting(gateway, clock), Pulse(gateway)
+    one.reads, one.waiting = 1, False
+    pulse.look()
+    clock.now += 100
+    one.writes, one.waiting = 1, True
+    pulse.look()
+    clock.now += 59
+    pulse.look()
+    await turns()
+
+    assert one.interruption(of="all") is None
 
 
 async def test_a_client_that_does_not_read(toybox: Toybox, clock: FakeClock) -> None:
