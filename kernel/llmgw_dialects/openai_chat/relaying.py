@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from attrs import define, field
 
@@ -155,11 +155,15 @@ class StreamRelay:
 class WholeRelay:
     """Relays a whole body, once it is seen to be one."""
 
-    passing: ClassVar[bool] = False
     _body: Body = field(factory=Body)
 
+    @property
+    def passing(self) -> bool:
+        """Never: a body passes as a whole, when it has come."""
+        return False
+
     def through(self, data: bytes) -> bytes:
-        """Nothing: a body passes as a whole."""
+        """Nothing yet."""
         self._body.add(data)
         return b""
 
