@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -23,7 +25,7 @@ from llmgw.errors import (
     UpstreamError,
 )
 from llmgw.events import Error, Events, ResponseEnd, cut_short
-from llmgw.exchange import Exchange
+from llmgw.exchange import ClientLeft, ClientStalled, Exchange
 from llmgw.model import Request
 from llmgw.nearest import nearest
 from llmgw.stages import Dialect, Endpoint, Head, Writer
@@ -57,7 +59,7 @@ async def handle(gateway: Gateway, endpoint: Endpoint, request: web.Request, *, 
         outcome = exchange.interruption(of="all") or left
         if outcome is left:
             raise
-    except ConnectionResetError:  # while we wrote
+    except ClientLeft:  # while we wrote
         outcome = asyncio.CancelledError("the client left")
     except Exception as bug:  # the handler's last line: a plugin's bug ends its exchange, not the server
         outcome = bug
@@ -119,7 +121,7 @@ async def _answer(exchange: Exchange, client: Client, operation: str) -> None:
         pipeline.open_observers(exchange)
     await authenticate(exchange)
     if operation != "generate":
-        client.response = await _models(exchange, operation)
+        await client.reply(await _models(exchange, operation))
         return
     body = await read_body(exchange, client.request)
     request = exchange.dialect.read_request(exchange.head, body)
@@ -249,21 +251,33 @@ class Client:
         if isinstance(event, Error):
             raise event.error
 
+    async def reply(self, response: web.Response) -> None:
+        """Answer with a whole response, and see it sent."""
+        self.response = response
+        await self._finish()
+
     async def fail(self, error: GatewayError) -> None:
         """End with an error: as the response itself, or in the stream where that has begun."""
-        exchange = self.exchange
-        if self.response is None:
-            self.response = error_response(exchange, error, stream=self._stream)
+        if isinstance(error, ClientStalled):
+            if self.request.transport is not None:
+                self.request.transport.abort()
             return
-        if self._ended or self._writer is None:
-            return  # what failed was only the clearing up
-        try:
-            if data := self._writer.feed(Error(error=error)):
-                self._pending.append(data)
-            await self.flush()
-            await self._finish()
-        except ConnectionResetError:
-            pass  # nobody is there to hear of it
+        if self._opening is not None:
+            async with self._opening:  # a heartbeat may be about to begin the response
+                pass
+        with suppress(ClientLeft):  # nobody is there to hear of it
+            if self.response is None:
+                await self.reply(error_response(self.exchange, error, stream=self._stream))
+            elif not self._ended and self._writer is not None:  # else what failed was only the clearing up
+                await self._fail_inside(self._writer, Error(error=error))
+
+    async def _fail_inside(self, writer: Writer, event: Error) -> None:
+        for observer in self.exchange.observers:
+            observer.event(event)
+        if data := writer.feed(event):
+            self._pending.append(data)
+        await self.flush()
+        await self._finish()
 
     async def flush(self) -> None:
         """Write what waits to be written."""
@@ -274,7 +288,9 @@ class Client:
 
     async def beat(self) -> None:
         """A sign of life while the provider is silent; begins the response if it has not begun."""
-        if self._writer is not None and not self._pending and (data := self._writer.idle()):
+        if self._writer is None or self._pending or self._ended:
+            return
+        if data := self._writer.idle():
             await self._write(data)
             self.exchange.beats += 1
 
@@ -287,14 +303,23 @@ class Client:
         if not self._stream:
             self.response = web.Response(body=data, headers=self._headers())
             return
-        if self.response is None or not self.response.prepared:
-            await self._open()
-        assert self.response is not None
-        try:
+        with self._writing():
+            if self.response is None or not self.response.prepared:
+                await self._open()
+            assert self.response is not None
             await self.response.write(data)
-        except ConnectionResetError:  # aiohttp's own is also a ClientError, as if the provider had failed
-            raise ConnectionResetError("the client left") from None
         self.exchange.writes += 1
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """While the client is written to: the pulse sees how long it takes, and a closed socket means that it left."""
+        self.exchange.writing = True
+        try:
+            yield
+        except ConnectionResetError:  # aiohttp's own is also a ClientError, as if the provider had failed
+            raise ClientLeft from None
+        finally:
+            self.exchange.writing = False
 
     async def _open(self) -> None:
         self._opening = self._opening or asyncio.Lock()
@@ -316,8 +341,10 @@ class Client:
 
     async def _finish(self) -> None:
         self._ended = True
-        if self._stream and self.response is not None:
-            await self.response.write_eof()
+        if self.response is not None:
+            with self._writing():
+                await self.response.prepare(self.request)
+                await self.response.write_eof()
 
 
 def reply_headers(exchange: Exchange) -> dict[str, str]:

@@ -11,12 +11,21 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import define, field
 
-from llmgw.errors import GatewayError, UpstreamTimeout
+from llmgw.errors import GatewayError, GatewayFault, UpstreamTimeout
 from llmgw.model import Loss
 from llmgw.stages import Backend, Dialect, Head, Observer, Principal, Target
 
 if TYPE_CHECKING:
     from llmgw.gateway import Gateway
+
+
+class ClientLeft(Exception):
+    """Control flow: the client's socket is closed, and nobody is there to hear of anything more."""
+
+
+class ClientStalled(GatewayFault):
+    """The client does not take what it is sent; nothing more can be written to it, not even this."""
+
 
 _COUNT = itertools.count(1)
 _process = ""
@@ -79,6 +88,8 @@ class Exchange:
     task: asyncio.Task[Any] | None = field(default=None, repr=False)
     waiting: bool = field(default=False, repr=False)
     """Whether the provider is being waited for."""
+    writing: bool = field(default=False, repr=False)
+    """Whether the client is being written to."""
     reads: int = field(default=0, repr=False)
     writes: int = field(default=0, repr=False)
     beats: int = field(default=0, repr=False)

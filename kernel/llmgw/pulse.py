@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from llmgw.errors import Deadline, GatewayFault, UpstreamTimeout
+from llmgw.errors import Deadline, UpstreamTimeout
+from llmgw.exchange import ClientLeft, ClientStalled
 
 if TYPE_CHECKING:
     from llmgw.exchange import Exchange
@@ -52,9 +53,9 @@ class Pulse:
         elif exchange.waiting and still >= limits.silence_timeout:
             where = f"'{exchange.target.backend}'" if exchange.target else "the provider"
             exchange.interrupt(UpstreamTimeout(f"{where} was silent for {limits.silence_timeout:g} s. Try again later."))
-        elif not exchange.waiting and exchange.reads and still >= limits.client_timeout:
-            exchange.interrupt(GatewayFault("The client did not read its answer."))
-        elif exchange.waiting and exchange.beat is not None and exchange not in self._beating:
+        elif exchange.writing and still >= limits.client_timeout:
+            exchange.interrupt(ClientStalled(f"The client took nothing for {limits.client_timeout:g} s."))
+        elif not exchange.writing and exchange.beat is not None and exchange not in self._beating:
             patience = limits.heartbeat if exchange.writes else limits.commit_delay
             return now - exchange.written_at >= patience
         return False
@@ -62,7 +63,7 @@ class Pulse:
     @staticmethod
     def _note(exchange: Exchange, now: float) -> None:
         """See what has moved since the last look; a heartbeat is no move, or it would hide the silence it is for."""
-        moves = exchange.writes - exchange.beats, exchange.reads, exchange.waiting, len(exchange.attempts)
+        moves = exchange.writes - exchange.beats, exchange.reads, exchange.waiting, exchange.writing, len(exchange.attempts)
         if exchange.moves is not None and moves != exchange.moves:
             exchange.moved_at = now
         exchange.moves = moves
@@ -74,7 +75,7 @@ class Pulse:
         try:
             if exchange.beat is not None:
                 await exchange.beat()
-        except ConnectionResetError:
+        except ClientLeft:
             pass  # the exchange's own task hears of it
         except Exception:  # a dialect's bug: the hearts of the others beat on
             log.exception("exchange %s gets no heartbeat", exchange.id)

@@ -15,6 +15,7 @@ from yarl import URL
 
 from llmgw.errors import GatewayError, Misconfigured, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from llmgw.events import Error, Event, ResponseEnd
+from llmgw.exchange import ClientLeft
 from llmgw.model import ModelInfo, Request
 from llmgw.stages import Backend, Dialect, Reader, Relay, Target
 from llmgw.version import VERSION
@@ -108,10 +109,12 @@ class HttpBackend(Backend):
                     exchange.saw("provider", "in", data)
                 if relay is not None and relay.passing and exchange.relay is not None:
                     if block := relay.through(data):  # from socket to socket
+                        exchange.writing = True
                         try:
                             await exchange.relay(block)
                         except ConnectionResetError:  # aiohttp's own is also a ClientError, as if the provider had failed
-                            raise ConnectionResetError("the client left") from None
+                            raise ClientLeft from None
+                        exchange.writing = False
                         exchange.writes += 1
                     continue
                 events = tuple(reader.feed(data))
