@@ -80,7 +80,7 @@ class Toy(Dialect):
     def relay(self, *, stream: bool) -> stages.Relay:
         return Relay() if stream else WholeReader()
 
-    def writer(self, request: Request) -> Writer:
+    def writer(self, request: Request, losses: list[Loss] | None = None) -> Writer:
         return StreamWriter() if request.stream else WholeWriter()
 
     def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
@@ -120,6 +120,8 @@ def frame(**tree: Any) -> bytes:
 class StreamReader:
     """Reads a toy stream, frame by frame."""
 
+    ended: bool = field(default=False, init=False)
+    failing: bool = field(default=False, init=False)
     _splitter: sse.Splitter = field(factory=sse.Splitter)
     _started: bool = False
     _ended: bool = False
@@ -152,6 +154,8 @@ class WholeReader:
 
     _body: bytes = b""
     passing: ClassVar[bool] = False
+    ended: bool = field(default=False, init=False)
+    failing: bool = field(default=False, init=False)
 
     def through(self, data: bytes) -> bytes:
         return b""
@@ -171,6 +175,8 @@ class WholeReader:
 class Relay:
     """Relays a toy stream unread; its end shows by ``"end"``."""
 
+    ended: bool = field(default=False, init=False)
+    failing: bool = field(default=False, init=False)
     _splitter: sse.Splitter = field(factory=sse.Splitter)
     _complete: bool = False
     passing: bool = False

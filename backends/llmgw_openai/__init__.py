@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from attrs import define
 
-from llmgw import Backend, Gateway, HttpBackend, Secret, Target, hookimpl
+from llmgw import Backend, Gateway, HttpBackend, Misconfigured, Secret, Target, hookimpl
+from llmgw.urls import problems
 from llmgw_dialects.openai_chat import DIALECT
 
 VENDOR = "https://api.openai.com/v1"
@@ -39,14 +41,21 @@ class OpenAI(HttpBackend):
 
     def headers(self, target: Target) -> Mapping[str, str]:
         """The key, and on whose account it is used."""
-        headers = {}
-        if self.api_key.is_set or self.base_url.rstrip("/") == VENDOR:
-            headers["authorization"] = f"Bearer {self.api_key.reveal()}"
-        if self.organization is not None:
-            headers["openai-organization"] = self.organization
-        if self.project is not None:
-            headers["openai-project"] = self.project
-        return headers
+        if not self.api_key.is_set and self.base_url.rstrip("/") != VENDOR:
+            return self._account
+        return {"authorization": f"Bearer {self.api_key.reveal()}", **self._account}
+
+    @property
+    def _account(self) -> dict[str, str]:
+        named = {"openai-organization": self.organization, "openai-project": self.project}
+        return {name: value for name, value in named.items() if value is not None}
+
+    def problems(self) -> Iterable[str]:
+        """What is wrong with its URL and with the headers that it would send."""
+        headers = self._account
+        with suppress(Misconfigured):  # a key that is missing is told of by ``credential_state``
+            headers.update(self.headers(Target(self.name, "")))
+        return problems(self.base_url, headers)
 
     @property
     def credential_state(self) -> str:

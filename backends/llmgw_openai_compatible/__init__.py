@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING
 import yaml
 from attrs import define, field, frozen
 
-from llmgw import Backend, ConfigError, Gateway, HttpBackend, ModelInfo, Secret, Target, hookimpl, nearest
+from llmgw import Backend, ConfigError, Gateway, HttpBackend, Misconfigured, ModelInfo, Secret, Target, hookimpl, nearest
+from llmgw.urls import problems
 from llmgw_dialects.openai_chat import DIALECT
 
 if TYPE_CHECKING:
@@ -76,6 +78,13 @@ class Compatible(HttpBackend):
             return [ModelInfo(model, owned_by=self.name) for model in self.fixed_models]
         return await super().models(gateway)
 
+    def problems(self) -> Iterable[str]:
+        """What is wrong with its URL and with the headers that it would send."""
+        headers = dict(self.extra_headers)
+        with suppress(Misconfigured):  # a key that is missing is told of by ``credential_state``
+            headers.update(self.headers(Target(self.name, "")))
+        return problems(self.base_url, headers)
+
     @property
     def credential_state(self) -> str:
         """Where the key comes from, or that there is none."""
@@ -107,6 +116,14 @@ class OpenAICompatible:
     api_key: Secret | None = None
     headers: dict[str, str] = field(factory=dict)
     models: list[str] = field(factory=list)
+
+    @staticmethod
+    def describe() -> Iterable[str]:
+        """The presets, for ``llmgw plugins openai-compatible``."""
+        yield "presets:"
+        for name, preset in presets().items():
+            key = " or ".join(preset.key) + ("" if preset.needs_key else ", optional") if preset.key else "no key"
+            yield f"  {name:14} {preset.title}: {preset.base_url}, {key}"
 
     @hookimpl
     def backends(self, gateway: Gateway) -> Iterable[Backend] | None:

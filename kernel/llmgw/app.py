@@ -67,13 +67,14 @@ async def handle(gateway: Gateway, endpoint: Endpoint, request: web.Request, *, 
     finally:
         try:
             if not isinstance(outcome, asyncio.CancelledError | None):
-                await client.fail(outcome if isinstance(outcome, GatewayError) else _bug())
+                await client.fail(outcome if isinstance(outcome, GatewayError) else our_fault())
         finally:
             _end(exchange, client, outcome)
     return client.response or web.Response(status=499)
 
 
-def _bug() -> GatewayFault:
+def our_fault() -> GatewayFault:
+    """What the client is told of a failure that only the log can explain."""
     return GatewayFault("The gateway failed on this request; its log says where.")
 
 
@@ -218,7 +219,7 @@ class Client:
 
     def begin(self, request: Request) -> None:
         """The request is read: from now on the writer of its dialect decides what the client gets."""
-        self._writer = self.exchange.dialect.writer(request)
+        self._writer = self.exchange.dialect.writer(request, self.exchange.losses)
         self._stream = request.stream
         if request.stream:
             self.exchange.flush = self.flush

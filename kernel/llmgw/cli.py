@@ -8,13 +8,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llmgw import config as configuration
 from llmgw.errors import ConfigError
 from llmgw.logs import LEVELS
 from llmgw.version import VERSION
+
+if TYPE_CHECKING:
+    from llmgw.gateway import Gateway
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,6 +67,10 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     init.add_argument("output", nargs="?", default="llmgw.yaml", help="the file to write, or - (default: llmgw.yaml)")
     init.add_argument("--force", action="store_true", help="write over a file that is there")
     init.set_defaults(run=_init)
+    if words and words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
+        meant = next((word for word in words if word in verbs.choices), None)
+        if meant is not None:
+            top.error(f"options stand behind the verb: llmgw {meant} {words[0]} ...")
     verb = next((word for word in words if not word.startswith("-")), None)
     if verb is not None and verb not in verbs.choices:
         _ask_plugins(verbs, words)
@@ -103,11 +111,34 @@ def _check(args: argparse.Namespace) -> int:
     from llmgw.gateway import Gateway
 
     gateway = Gateway.build(configuration.load(args.config, os.environ))
-    problems = [f"{name}: {problem}" for name, backend in gateway.backends.items() for problem in backend.problems()]
-    for problem in problems:
-        print(f"warning: {problem}")
+    problems = [*_path_problems(gateway)]
+    for name, backend in gateway.backends.items():
+        problems += [f"{problem} @ backends.{name}" for problem in backend.problems()]
+    if problems:
+        raise ConfigError(*problems)
     print(f"good: {len(gateway.plugins)} plugins, back-ends {', '.join(gateway.backends) or 'none'}")
     return 0
+
+
+def _path_problems(gateway: Gateway) -> Iterator[str]:
+    """What keeps the table of paths from being made."""
+    from llmgw.server import Table
+
+    try:
+        Table.of(gateway)
+    except ValueError as error:
+        bad = [endpoint.path for endpoint in gateway.endpoints if not _is_pattern(endpoint.path)]
+        yield f"a plugin serves a path that is no pattern{''.join(f', {path!r}' for path in bad)}: {error}"
+
+
+def _is_pattern(path: str) -> bool:
+    from aiohttp.web import UrlDispatcher
+
+    try:
+        UrlDispatcher().add_resource(path)
+    except ValueError:
+        return False
+    return True
 
 
 def _plugins(args: argparse.Namespace) -> int:

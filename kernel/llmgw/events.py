@@ -123,6 +123,11 @@ class Usage:
         known = {name: value for name in _COUNTS if (value := getattr(later, name)) is not None}
         return evolve(self, **known, estimated=later.estimated, raw=later.raw or self.raw)
 
+    def plus(self, other: Usage) -> Usage:
+        """The sum of both: what two attempts used together."""
+        sums = {name: (getattr(self, name) or 0) + value for name in _COUNTS if (value := getattr(other, name)) is not None}
+        return evolve(self, **sums, estimated=self.estimated or other.estimated, raw=None)
+
 
 _COUNTS = (
     "input_total", "output_total", "cache_read", "cache_write", "reasoning", "tool_prompt", "audio_input", "audio_output",

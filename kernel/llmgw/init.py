@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from llmgw import config as configuration
 from llmgw.config import ProxyConfig
 from llmgw.gateway import Gateway
+from llmgw.items import SECTIONS
 from llmgw.stages import Backend
 
 _HEAD = """\
@@ -33,12 +34,18 @@ def configuration_of(gateway: Gateway) -> str:
     for name, kind, backend in _backends(gateway):
         options = "{}" if name == kind else f"{{type: {kind}}}"
         lines.append(f"  {name}: {options:30} # {backend.credential_state}")
-    for section in ("frontends", "plugins"):
-        items = [item for item, _ in gateway.plugins if item.section == section]
-        lines += ["", f"{section}:", *(f"  - {item.name}" for item in items)] if items else []
-        lines += [f"  # - {item.name}   # off: {why}" for item, why in gateway.idle if item.section == section]
+    lines += [f"  # {item.id}: {{type: {item.name}}}   # off: {why}" for item, why in gateway.idle if item.section == "backends"]
+    for section in SECTIONS:
+        lines += _section(gateway, section) if section != "backends" else []
     lines += ["", "# filters:                # requests run down this list, replies run up it", "#   - NAME: {OPTION: VALUE}", ""]
     return "\n".join(lines)
+
+
+def _section(gateway: Gateway, section: str) -> list[str]:
+    """What is on in a section, and what would be, as comments; nothing where it has neither."""
+    lines = [f"  - {item.name}" for item, _ in gateway.plugins if item.section == section]
+    lines += [f"  # - {item.name}   # off: {why}" for item, why in gateway.idle if item.section == section]
+    return ["", f"{section}:", *lines] if lines else []
 
 
 def configuration_text(env: Mapping[str, str]) -> str:

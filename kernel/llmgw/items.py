@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from attrs import field, frozen
@@ -129,6 +129,21 @@ def _defaults(raw: Any, named: Mapping[str, list[PluginItem]], reading: Reading)
         is_named = any(name in (item.name, item.id) for item in named[section])
         if switches.get(name, usual) and not is_named:
             yield PluginItem(name, name, section, path=f"defaults.{name}", default=True)
+
+
+def lacking(on: Iterable[PluginItem], env: Mapping[str, str]) -> dict[str, str]:
+    """Members of the default set that only a variable keeps from being on, with that variable.
+
+    Args:
+        on: what is on.
+        env: the environment.
+    """
+    replaced = {item.section for item in on if not item.default}.intersection(_REPLACED)
+    return {
+        name: variable
+        for name, section, variable in _default_set()
+        if variable and not env.get(variable) and section not in replaced
+    }
 
 
 def _default_set() -> Iterator[tuple[str, str, str]]:

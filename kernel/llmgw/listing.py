@@ -13,7 +13,7 @@ from typing import Any
 from attrs import NOTHING, Attribute, fields, has
 
 from llmgw import config as configuration
-from llmgw import plugins
+from llmgw import items, plugins
 from llmgw.config import Config, PluginItem
 from llmgw.errors import ConfigError
 from llmgw.nearest import nearest
@@ -38,8 +38,11 @@ def run(name: str | None, path: Path | None, env: Mapping[str, str], *, times: b
     found = plugins.installed()
     if name is None:
         config = configuration.load(path, env)
-        for one in sorted(found.values(), key=lambda one: one.name):
-            print(_line(one, config, times))
+        ordered = sorted(found.values(), key=lambda one: one.name)
+        took = [f"{_import_time(one):7.1f} ms  " if times else "" for one in ordered]  # before what is on is imported
+        idle, lacking = _idle(config), items.lacking(config.items, env)
+        for one, time_ in zip(ordered, took, strict=True):
+            print(f"{time_}{one.name:24} {_state(one, config, idle, lacking):36} {one.distribution} {one.version}")
         return 0
     if name not in found:
         close = nearest(name, found)
@@ -48,19 +51,26 @@ def run(name: str | None, path: Path | None, env: Mapping[str, str], *, times: b
     return 0
 
 
-def _line(one: Installed, config: Config, times: bool) -> str:
-    took = f"{_import_time(one):7.1f} ms  " if times else ""
-    return f"{took}{one.name:24} {_state(one, config):36} {one.distribution} {one.version}"
+def _idle(config: Config) -> dict[str, str]:
+    """Why plugins sit out, by their places; nothing where the configuration is broken, for the list is wanted then too."""
+    from llmgw.gateway import Gateway  # or what it imports would count for no plugin in ``--times``
+
+    with suppress(Exception):  # whatever a plugin raises: `llmgw check` is who tells
+        return {item.path: why for item, why in Gateway.build(config).idle}
+    return {}
 
 
-def _state(one: Installed, config: Config) -> str:
+def _state(one: Installed, config: Config, idle: Mapping[str, str], lacking: Mapping[str, str]) -> str:
     if one.problem:
         return f"broken: {one.problem}"
-    items = [item for item in config.items if item.name == one.name]
-    return ", ".join(_why(item) for item in items) if items else "off: not named"
+    if on := [item for item in config.items if item.name == one.name]:
+        return ", ".join(_why(item, idle.get(item.path)) for item in on)
+    return f"off: {lacking[one.name]} is not set" if one.name in lacking else "off: not named"
 
 
-def _why(item: PluginItem) -> str:
+def _why(item: PluginItem, idle: str | None) -> str:
+    if idle is not None:
+        return f"{'on by default' if item.default else f'on: {item.path}'}, sits out: {idle}"
     return f"on by default ({item.section})" if item.default else f"on: {item.path}"
 
 
@@ -73,7 +83,7 @@ def _import_time(one: Installed) -> float:
 
 
 def describe(one: Installed) -> list[str]:
-    """A plugin's documentation, its options with their defaults, and the hooks it implements.
+    """A plugin's documentation, its options with their defaults, the hooks it implements, and what else it tells of itself.
 
     Args:
         one: installed.
@@ -86,7 +96,9 @@ def describe(one: Installed) -> list[str]:
     lines += ["", "Options:"]
     lines += [f"  {_option(option)}" for option in fields(cls) if option.init] if has(cls) else []
     hooks = [name for name in plugins.hook_names() if hasattr(cls, name)]
-    return [*lines, "", f"Implements: {', '.join(hooks) or 'nothing'}"]
+    more = getattr(cls, "describe", None)
+    also = ["", "Also:", *(f"  {line}" for line in more())] if more is not None else []
+    return [*lines, "", f"Implements: {', '.join(hooks) or 'nothing'}", *also]
 
 
 def _option(option: Attribute[Any]) -> str:

@@ -20,7 +20,11 @@ from llmgw.events import (
     Event,
     Events,
     Reply,
+    ResponseEnd,
     ResponseStart,
+    Stop,
+    Usage,
+    UsageUpdate,
     cut_short,
     is_meaningful,
     unfold,
@@ -161,13 +165,31 @@ class Seam:
     _next: dict[int, int] = field(factory=dict)
     _offset: dict[int, int] = field(factory=dict)
     _started: bool = False
+    _last: list[Event] = field(factory=list)
+    """From a choice's end on, all is held until the attempt itself has ended: it may yet be broken off."""
+    _usage: Usage | None = None
+    _spent: Usage | None = None
 
     def sew(self, event: Event) -> list[Event]:
-        """The event as it stands in the reply as a whole."""
+        """The events that may go on now, as they stand in the reply as a whole."""
+        if isinstance(event, Stop) or self._last:
+            self._last.append(event)
+            if not isinstance(event, ResponseEnd | Error):
+                return []
+            ready, self._last = self._last, []
+            return [sewn for one in ready for sewn in self._sewn(one)]
+        return self._sewn(event)
+
+    def _sewn(self, event: Event) -> list[Event]:
         match event:
             case ResponseStart():
                 again, self._started = self._started, True
                 return [] if again else [event]
+            case UsageUpdate():
+                self._usage = event.usage
+                return [evolve(event, usage=event.usage.plus(self._spent))] if self._spent else [event]
+            case ResponseEnd() if event.usage is not None and self._spent is not None:
+                return [evolve(event, usage=event.usage.plus(self._spent))]
             case BlockStart() | BlockDelta() | BlockMeta() | BlockStop():
                 shift = self._offset.get(event.choice, 0)
                 moved = evolve(event, index=event.index + shift) if shift else event
@@ -177,7 +199,11 @@ class Seam:
                 return [event]
 
     def cut(self) -> list[Event]:
-        """What closes the blocks of an attempt that is broken off."""
+        """What closes the blocks of an attempt that is broken off; what it used is not forgotten."""
+        used = next((one.usage for one in reversed(self._last) if isinstance(one, UsageUpdate)), self._usage)
+        if used is not None:
+            self._spent = used if self._spent is None else self._spent.plus(used)
+        self._last, self._usage = [], None
         stops: list[Event] = [BlockStop(index=index, choice=choice) for choice, index in sorted(self._open)]
         self._open.clear()
         self._offset = dict(self._next)
@@ -205,7 +231,7 @@ async def _attempts(exchange: Exchange, request: Request) -> AsyncGenerator[Even
     """The events of the first attempt that comes to something; before that, failures go back to the route."""
     route = _open_route(exchange, request)
     failure: GatewayError | None = None
-    committed = False
+    committed, lost = False, len(exchange.losses)
     try:
         while (target := await _next_target(route, exchange, request, failure)) is not None:
             backend = exchange.backend(target)
@@ -214,6 +240,8 @@ async def _attempts(exchange: Exchange, request: Request) -> AsyncGenerator[Even
                 continue
             exchange.target = target
             exchange.attempts.append(target)
+            exchange.reply_headers = {}  # what an attempt that came to nothing left behind
+            del exchange.losses[lost:]
             events = backend.stream(exchange, target, request.with_model(target.model))
             try:
                 held = await _until_meaningful(events)

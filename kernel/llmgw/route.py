@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from llmgw.errors import ModelNotFound
 from llmgw.nearest import nearest
-from llmgw.stages import Target
+from llmgw.stages import Backend, Target
 
 if TYPE_CHECKING:
     from llmgw.gateway import Gateway
@@ -38,11 +38,21 @@ def _advice(gateway: Gateway, model: str) -> str:
     names = sorted(gateway.backends)
     if not names:
         return f"There is no model '{model}': this deployment has no back-end. Name one under 'backends' in its configuration."
-    known = [*names, *gateway.known_models]
-    close = nearest(model, known) or (nearest(backend, names) if colon else [])
-    asks = [f"{name}:{rest}" if colon and name in names else name for name in close]
-    hint = f" Did you mean {' or '.join(repr(name) for name in asks)}?" if asks else ""
+    close = nearest(model, [*names, *gateway.known_models]) or (nearest(backend, names) if colon else [])
+    asks = _served(gateway, model) or [ask for name in close for ask in (_asks(gateway, name, rest) if name in names else [name])]
+    hint = " or ".join(repr(name) for name in dict.fromkeys(asks) if name != model)
     return (
-        f"There is no model '{model}' here.{hint} Models are asked for as backend:model, with one of the back-ends "
-        f"{', '.join(names)}; GET /v1/models lists them."
+        f"There is no model '{model}' here.{f' Did you mean {hint}?' if hint else ''} Models are asked for as backend:model, "
+        f"with one of the back-ends {', '.join(names)}; the list of models has them."
     )
+
+
+def _asks(gateway: Gateway, backend: str, model: str) -> list[str]:
+    """How to ask at a back-end, whose id alone means nothing."""
+    return [f"{backend}:{model}"] if model else _served(gateway, backend) or [f"{backend}:…"]
+
+
+def _served(gateway: Gateway, model: str) -> list[str]:
+    """The same name at those back-ends that say of themselves which names are theirs."""
+    picky = (name for name, backend in gateway.backends.items() if type(backend).serves is not Backend.serves)
+    return [f"{name}:{model}" for name in picky if gateway.backends[name].serves(model)]

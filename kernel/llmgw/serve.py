@@ -63,10 +63,14 @@ def run(args: argparse.Namespace) -> int:
     factory = _loop(args.loop)
     gateway = Gateway.build(load())
     listening = where(gateway, args.i_know_this_is_open)
+    for name, backend in gateway.backends.items():
+        for problem in backend.problems():
+            log.warning("%s @ backends.%s", problem, name)
     for note in listening.notes:
         log.warning(note)
     try:
-        return _run(load, gateway, listening, factory, args.workers)
+        admit = partial(_admit, listening.host, args.i_know_this_is_open)
+        return _run(load, gateway, listening, factory, args.workers, admit)
     except CannotListen as error:
         print(f"llmgw: {error}", file=sys.stderr)
         return 1
@@ -88,6 +92,13 @@ def where(gateway: Gateway, open_to_all: bool = False) -> Listening:
         why = "".join(f" ({item.id}: {reason})" for item, reason in gateway.idle)
         note = f"nobody is asked for a key{why}, so 127.0.0.1 is served instead of {proxy.host}; or say --i-know-this-is-open"
     return Listening("127.0.0.1", proxy.port, (note,))
+
+
+def _admit(host: str, open_to_all: bool, gateway: Gateway) -> None:
+    """Refuse a gateway that asks for no key where others than this machine are served: a reload must not open it."""
+    open_to_all = open_to_all and not gateway.config.auth.disable_auth
+    if not (gateway.authenticates or open_to_all or _is_loopback(host)):
+        raise ConfigError(f"without a key only 127.0.0.1 may be served, and this process listens on {host}")
 
 
 def _is_loopback(host: str) -> bool:
@@ -116,9 +127,10 @@ def _run(
     listening: Listening,
     factory: Callable[[], asyncio.AbstractEventLoop] | None,
     workers: int,
+    admit: Callable[[Gateway], None],
 ) -> int:
     if workers == 1:
-        return _process(load, gateway, bind(listening.host, listening.port), listening, factory)
+        return _process(load, gateway, bind(listening.host, listening.port), listening, factory, admit)
     # Bound and never listened on: it keeps the port ours while workers come and go, and finds a free one where 0 was asked for.
     holder = bind(listening.host, listening.port, shared=True)
     port = holder.getsockname()[1]
@@ -127,7 +139,9 @@ def _run(
         holder.close()
         sock = bind(listening.host, port, shared=True)
         announced = evolve(listening, port=port) if number == 0 else None
-        return _process(load, Gateway.build(load()), sock, announced, factory)
+        made = Gateway.build(load())
+        admit(made)
+        return _process(load, made, sock, announced, factory, admit)
 
     return Supervisor(workers, work).run()
 
@@ -138,6 +152,7 @@ def _process(
     sock: socket.socket,
     announced: Listening | None,
     factory: Callable[[], asyncio.AbstractEventLoop] | None,
+    admit: Callable[[Gateway], None],
 ) -> int:
     def announce(running: Gateway, address: str) -> None:
         _settle()
@@ -147,7 +162,7 @@ def _process(
     failed = False
     try:
         with sock, asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(Server(load, announce=announce).serve(gateway, sock))
+            runner.run(Server(load, admit=admit, announce=announce).serve(gateway, sock))
     except* Exception:  # a plugin's lifespan may raise anything
         log.exception("the gateway could not serve")
         failed = True

@@ -14,7 +14,7 @@ from aiohttp import web
 from attrs import define, field
 
 from llmgw import app, jsons
-from llmgw.config import Config
+from llmgw.config import Config, ProxyConfig
 from llmgw.errors import BadRequest, ConfigError, GatewayError, MethodNotAllowed, NotFound, ShuttingDown
 from llmgw.exchange import Exchange
 from llmgw.gateway import Gateway
@@ -31,6 +31,8 @@ BACKLOG = 2048
 """Connections that may wait to be accepted; agents open hundreds at once."""
 LAST_WORDS = 5.0
 """Seconds for an exchange to write its error once the grace is over."""
+SAME_SIGNAL = 0.5
+"""Seconds within which a second SIGTERM is taken for the first one."""
 
 
 # ---- finding the handler ------------------------------------------------------------------------
@@ -123,10 +125,16 @@ class _Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer in a dialect, and log one line: aiohttp's own answer is text, and its log quotes what the client sent."""
-        log.info("a request from %s is no HTTP: %s", request.remote, type(exc).__name__ if exc else status)
+        error: GatewayError
+        if status == 400:
+            log.info("a request from %s is no HTTP: %s", request.remote, type(exc).__name__)
+            error = BadRequest("This is not a request in HTTP/1.1.")
+        else:  # a plugin's route, or we ourselves
+            log.error("%s %s failed", request.method, request.path, exc_info=exc)
+            error = app.our_fault()
         if request.writer.output_size > 0:  # part of a response is sent already
             raise ConnectionError("the connection is of no use any more")
-        response = self.refuse(request, BadRequest("This is not a request in HTTP/1.1."))
+        response = self.refuse(request, error)
         response.force_close()
         return response
 
@@ -182,12 +190,14 @@ class Server:
     Args:
         load: reads the configuration anew.
         clock: for every generation.
+        admit: raises ConfigError for a gateway that may not serve on this socket, on which the one before it might.
         announce: told the gateway and the address once it serves.
         signals: listen to SIGTERM, SIGINT and SIGHUP.
     """
 
     load: Callable[[], Config]
     clock: Clock = field(factory=Clock)
+    admit: Callable[[Gateway], None] = lambda gateway: None
     announce: Callable[[Gateway, str], None] = lambda gateway, address: None
     signals: bool = True
     stopping: asyncio.Event = field(factory=asyncio.Event)
@@ -195,6 +205,8 @@ class Server:
     table: Table = field(init=False)
     _generation: Generation | None = field(default=None, init=False)
     _alive: set[Generation] = field(factory=set, init=False)
+    _reloading: asyncio.Lock = field(factory=asyncio.Lock, init=False)
+    _stopped_at: float = field(default=0.0, init=False)
     _tasks: asyncio.TaskGroup = field(factory=asyncio.TaskGroup, init=False)
 
     async def serve(self, gateway: Gateway, sock: socket.socket) -> None:
@@ -214,9 +226,10 @@ class Server:
                 self._listen_to_signals()
             self.announce(gateway, _address(sock))
             await self.stopping.wait()
-            await self._drain(gateway.config.proxy.grace, site, runner)
-            for generation in self._alive:
-                generation.over.set()
+            await self._drain(self.table.gateway.config.proxy.grace, site, runner)
+            async with self._reloading:  # one that is under way makes no generation that nobody ends
+                for generation in self._alive:
+                    generation.over.set()
 
     def _runner(self, gateway: Gateway) -> web.ServerRunner:
         """aiohttp's low-level server: its application freezes its table of paths when it starts, ours changes with a reload."""
@@ -264,6 +277,7 @@ class Server:
         old, self._generation, self.table = self._generation, generation, table
         self._alive.add(generation)
         if old is not None:
+            _warn_of_restart(old.gateway.config.proxy, gateway.config.proxy)
             self._tasks.create_task(self._retire(old))
 
     async def _retire(self, generation: Generation) -> None:
@@ -274,23 +288,34 @@ class Server:
 
     async def reload(self) -> None:
         """Read the configuration anew; a broken one changes nothing, and the log says why."""
-        try:
-            config = self.load()
-            await self._switch(Gateway.build(config, self.clock))
-        except ConfigError as error:
-            log.error("not reloaded, the configuration has mistakes:\n%s", error)
-        except Exception:  # whatever a plugin raises: the old generation serves on
-            log.exception("not reloaded, a plugin did not start")
-        else:
-            log.info("reloaded")
+        async with self._reloading:  # one after the other, or an older configuration might come last
+            if self.stopping.is_set():
+                return
+            try:
+                gateway = Gateway.build(self.load(), self.clock)
+                self.admit(gateway)
+                await self._switch(gateway)
+            except ConfigError as error:
+                log.error("not reloaded: %s", "; ".join(error.problems))
+            except Exception:  # whatever a plugin raises: the old generation serves on
+                log.exception("not reloaded, a plugin did not start")
+            else:
+                log.info("reloaded")
 
     # ---- stop
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+            loop.add_signal_handler(number, self._told_to_stop)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks.create_task(self.reload()))
+
+    def _told_to_stop(self) -> None:
+        """A signal to a whole group comes twice, once from the supervisor: only a later one means that somebody is in a hurry."""
+        now = self.clock.monotonic()
+        if not self.stopping.is_set() or now - self._stopped_at >= SAME_SIGNAL:
+            self._stopped_at = now
+            self.stop()
 
     def stop(self) -> None:
         """Stop, gracefully; at once when called again."""
@@ -330,6 +355,12 @@ class Server:
         why = "stopping" if self.stopping.is_set() else gateway.ready
         body = {"status": "ok" if why is None else "unavailable", "version": VERSION} | ({"why": why} if why else {})
         return web.Response(status=200 if why is None else 503, body=jsons.dumps(body), content_type="application/json")
+
+
+def _warn_of_restart(old: ProxyConfig, new: ProxyConfig) -> None:
+    for name in ("host", "port", "keepalive_timeout"):
+        if getattr(old, name) != getattr(new, name):
+            log.warning("proxy.%s has changed, which takes effect only when llmgw is started again", name)
 
 
 async def _ended(exchanges: Iterable[Exchange], seconds: float | None) -> None:

@@ -51,6 +51,16 @@ class Reader(Protocol):
         """The provider has closed: the last events, the terminal one among them if it has not come yet."""
         ...
 
+    @property
+    def ended(self) -> bool:
+        """Whether the reply has come to its end, so that ``close`` may be called without waiting for the provider."""
+        ...
+
+    @property
+    def failing(self) -> bool:
+        """Whether an error has come; what follows is waited for only briefly."""
+        ...
+
 
 class Relay(Reader, Protocol):
     """A reader that reads only as far as the reply's end must be known."""
@@ -118,8 +128,13 @@ class Dialect(ABC):
         """Reads a provider's reply only as far as its end must be known: ``Raw`` events of many frames."""
 
     @abstractmethod
-    def writer(self, request: Request) -> Writer:
-        """Writes the reply to this request, whole or streamed as it asks."""
+    def writer(self, request: Request, losses: list[Loss] | None = None) -> Writer:
+        """Writes the reply to this request, whole or streamed as it asks.
+
+        Args:
+            request: what is answered.
+            losses: takes what of the reply the dialect cannot express.
+        """
 
     @abstractmethod
     def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from llmgw.exchange import Exchange
     from llmgw.gateway import Gateway
 
+log = logging.getLogger("llmgw.transport")
+
 ERROR_LIMIT = 2**20
 """Bytes of a provider's error that are read; what is behind them helps nobody."""
 
@@ -31,6 +35,13 @@ MODELS_LIMIT = 16 * 2**20
 """Bytes of a provider's list of models."""
 
 _HEADERS = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": f"llmgw/{VERSION}"}
+
+AT_ONCE = 1.0
+"""Seconds within which a kept connection that turns out to be closed shows it."""
+LAST_WORDS = 1.0
+"""Seconds for which a provider that has said that it failed is listened to."""
+LINGER = 0.1
+"""Seconds for the end of a body whose content is complete, so that its connection can be kept."""
 
 _LARGE = 2**20  # aiohttp warns about larger bodies given as bytes, and writes them at once
 
@@ -85,49 +96,31 @@ class HttpBackend(Backend):
         if watched:
             exchange.saw("provider", "out", body)
         response: aiohttp.ClientResponse | None = None
-        closed: Callable[[], None] | None = None
+        served = False
         try:
             exchange.waiting = True
-            response = await self._post(exchange.gateway.http, target, request, body)
+            response = await self._post(exchange, target, request, body)
             if response.status >= 300:
                 raise await self._refusal(exchange, response)
             self._keep_headers(exchange, response)
             reader, relay = self._reader(exchange, request, response)
-            content = response.content
-            closed = _closing(response)
-            while True:
-                exchange.waiting = True
-                try:
-                    data = await content.readany()
-                except aiohttp.ClientPayloadError:
-                    break  # the reader knows whether the reply was complete
-                exchange.waiting = False
-                exchange.reads += 1
-                if not data:
-                    break
-                if watched:
-                    exchange.saw("provider", "in", data)
-                if relay is not None and relay.passing and exchange.relay is not None:
-                    if block := relay.through(data):  # from socket to socket
-                        exchange.writing = True
-                        try:
-                            await exchange.relay(block)
-                        except ConnectionResetError:  # aiohttp's own is also a ClientError, as if the provider had failed
-                            raise ClientLeft from None
-                        exchange.writing = False
-                        exchange.writes += 1
-                    continue
-                events = tuple(reader.feed(data))
-                exchange.more = len(events) > 1  # what came in one read leaves in one write
-                for event in events:
-                    yield event
-                if exchange.more:
-                    exchange.more = False
-                    if exchange.flush is not None:
-                        await exchange.flush()
-                if events and isinstance(events[-1], ResponseEnd | Error):
-                    return
-            exchange.waiting = False
+            with _woken(response):
+                while data := await _next(exchange, response.content, reader):
+                    events = tuple(reader.feed(data))
+                    exchange.more = len(events) > 1  # what came in one read leaves in one write
+                    for event in events:
+                        yield event
+                    if exchange.more:
+                        exchange.more = False
+                        if exchange.flush is not None:
+                            await exchange.flush()
+                    if events and isinstance(events[-1], ResponseEnd | Error):
+                        served = True
+                        return
+                    if relay is not None and relay.passing and exchange.relay is not None:
+                        await _relayed(exchange, response.content, relay, exchange.relay)
+                        break
+            served = True
             for event in reader.close():
                 yield event
         except asyncio.CancelledError:
@@ -140,10 +133,10 @@ class HttpBackend(Backend):
         except TimeoutError:
             raise UpstreamTimeout(f"{self._where} did not accept a connection in time.") from None
         finally:
-            exchange.waiting = exchange.more = False
-            if closed is not None:
-                closed()
+            exchange.waiting = exchange.more = exchange.writing = False
             if response is not None:
+                if served:  # the client has all; what is left is the end of the body, behind which the connection is free again
+                    await _rest(response.content)
                 response.release()  # closes the connection unless all was read
 
     def _keep_headers(self, exchange: Exchange, response: aiohttp.ClientResponse) -> None:
@@ -166,22 +159,24 @@ class HttpBackend(Backend):
             return relay, relay
         return self.dialect.reader(stream=stream), None
 
-    async def _post(self, http: aiohttp.ClientSession, target: Target, request: Request, body: bytes) -> aiohttp.ClientResponse:
+    async def _post(self, exchange: Exchange, target: Target, request: Request, body: bytes) -> aiohttp.ClientResponse:
         known = request.headers if request.dialect == self.dialect.name else {}
         headers = {**_HEADERS, **known, **self.headers(target)}
         url = _url(self.url(target, request))
+        clock, http = exchange.gateway.clock, exchange.gateway.http
         while True:
-            connected = _fresh.set(False)
+            before, begun = _fresh.set(False), clock.monotonic()
             try:
                 data = io.BytesIO(body) if len(body) > _LARGE else body
                 return await http.post(url, data=data, headers=headers, allow_redirects=False)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
                 # A kept connection that the provider closed at the very moment we used it: it has not seen the request, so it
-                # is asked again (RFC 9112, 9.3.1). On a fresh one it has, and asking again might be paid for twice.
-                if _fresh.get() or isinstance(error, aiohttp.ClientConnectorError):
+                # is asked again (RFC 9112, 9.3.1). On a fresh one, or after a while, it has, and might be paid twice.
+                if _fresh.get() or isinstance(error, aiohttp.ClientConnectorError) or clock.monotonic() - begun > AT_ONCE:
                     raise
+                log.info("exchange %s: a kept connection to '%s' was closed; asking again", exchange.id, self.name)
             finally:
-                _fresh.reset(connected)
+                _fresh.reset(before)
 
     # ---- models
 
@@ -232,15 +227,61 @@ def _url(url: str) -> URL:
         raise aiohttp.InvalidURL(url) from None
 
 
-def _closing(response: aiohttp.ClientResponse) -> Callable[[], None] | None:
-    """Wake whoever reads when the connection is gone; undone by what it returns.
+async def _next(exchange: Exchange, content: aiohttp.StreamReader, reader: Reader) -> bytes:
+    """What comes next from the provider; nothing when it has closed, or has said all that it had to say."""
+    if reader.ended:
+        return b""
+    exchange.waiting = True
+    try:
+        if reader.failing:  # it has said that it failed: more may come, but need not
+            async with asyncio.timeout(LAST_WORDS):
+                data = await content.readany()
+        else:
+            data = await content.readany()
+    except (aiohttp.ClientPayloadError, TimeoutError):
+        data = b""  # the reader knows whether the reply was complete
+    exchange.waiting = False
+    exchange.reads += 1
+    if exchange.observers and data:
+        exchange.saw("provider", "in", data)
+    return data
+
+
+async def _relayed(
+    exchange: Exchange, content: aiohttp.StreamReader, relay: Relay, write: Callable[[bytes], Awaitable[None]]
+) -> None:
+    """From socket to socket, until the reply has ended."""
+    while data := await _next(exchange, content, relay):
+        if block := relay.through(data):
+            exchange.writing = True
+            try:
+                await write(block)
+            except ConnectionResetError:  # aiohttp's own is also a ClientError, as if the provider had failed
+                raise ClientLeft from None
+            exchange.writing = False
+            exchange.writes += 1
+
+
+async def _rest(content: aiohttp.StreamReader) -> None:
+    try:
+        async with asyncio.timeout(LINGER):
+            while not content.at_eof():
+                await content.readany()
+    except (aiohttp.ClientError, TimeoutError):
+        pass  # then the connection is closed instead
+
+
+@contextmanager
+def _woken(response: aiohttp.ClientResponse) -> Iterator[None]:
+    """Wake whoever reads when the connection is gone.
 
     aiohttp 3.14 closes a connection over which something came that is no HTTP chunk, and never tells the reader.
     """
     connection = response.connection
     ended = connection.protocol.closed if connection is not None and connection.protocol is not None else None
     if ended is None:
-        return None
+        yield
+        return
     content = response.content
 
     def wake(future: asyncio.Future[None]) -> None:
@@ -250,11 +291,10 @@ def _closing(response: aiohttp.ClientResponse) -> Callable[[], None] | None:
             content.set_exception(aiohttp.ClientPayloadError("the connection is gone"))
 
     ended.add_done_callback(wake)
-
-    def forget() -> None:
+    try:
+        yield
+    finally:
         ended.remove_done_callback(wake)
-
-    return forget
 
 
 async def _up_to(content: aiohttp.StreamReader, limit: int) -> bytes:

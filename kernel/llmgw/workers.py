@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -17,10 +18,18 @@ from types import FrameType
 
 from attrs import define, field
 
+from llmgw.errors import ConfigError
+
 log = logging.getLogger("llmgw")
 
 QUICK_DEATH = 1.0
 """A worker that lived for less than these seconds died of its start; replacing such ones is slowed down."""
+
+
+LONGEST_WAIT = 30.0
+"""Seconds before another try to replace a worker that does not start while the others serve."""
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class CannotListen(Exception):
@@ -88,19 +97,25 @@ class Supervisor:
 
     def _start(self, number: int, after: float = 0.0) -> None:
         """Fork a worker, which begins after so many seconds: were we to wait for them, the others would look long-lived."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # a signal between fork and here would hit the wrong handler
         pid = os.fork()
         if pid:
             self._workers[pid] = number, time.monotonic() + after
-            if self._stopping:  # told between the two lines above, when nobody knew of this one
-                self._stop(signal.SIGTERM, None)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             return
         for one in (signal.SIGTERM, signal.SIGINT):
             signal.signal(one, signal.SIG_DFL)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it serves: it reads the configuration anyway
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         code = 1
         try:
+            _end_with_parent()
             time.sleep(after)
             code = self.work(number)
+        except ConfigError as error:
+            log.error("worker %d cannot start: %s", number, "; ".join(error.problems))
+        except Exception:  # whatever a plugin raises: nobody above us would say it
+            log.exception("worker %d cannot start", number)
         finally:
             logging.shutdown()
             os._exit(code)  # not sys.exit: what the supervisor opened is the supervisor's to close
@@ -110,17 +125,19 @@ class Supervisor:
         if self._stopping:
             return
         log.warning("worker %d (pid %d) ended with %d and is replaced", number, pid, code)
-        if time.monotonic() - since < QUICK_DEATH:
-            self._failed += 1
-            if self._failed >= 3 * self.count:
-                log.error("workers end as soon as they start; giving up")
-                self._gave_up = True
-                self._stop(signal.SIGTERM, None)
-            else:
-                self._start(number, QUICK_DEATH)
-        else:
+        now = time.monotonic()
+        if now - since >= QUICK_DEATH:
             self._failed = 0
             self._start(number)
+            return
+        self._failed += 1
+        others_live = any(now - begun >= QUICK_DEATH for _, begun in self._workers.values())
+        if self._failed >= 3 * self.count and not others_live:
+            log.error("workers end as soon as they start; giving up")
+            self._gave_up = True
+            self._stop(signal.SIGTERM, None)
+        else:
+            self._start(number, min(QUICK_DEATH * 2 ** (self._failed // self.count), LONGEST_WAIT))
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._stopping = True
@@ -130,3 +147,12 @@ class Supervisor:
         for pid in tuple(self._workers):
             with suppress(ProcessLookupError):  # it has just died, and os.wait will tell
                 os.kill(pid, number)
+
+
+def _end_with_parent() -> None:
+    """Be told to stop when the supervisor is gone: nobody else would, and the port would stay ours (prctl(2))."""
+    if sys.platform == "linux":
+        import ctypes
+
+        parent_death_signal = 1
+        ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGTERM)

@@ -62,6 +62,7 @@ class Program:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
+                start_new_session=True,  # so that a test can signal it and its workers as a group
             )
         try:
             assert process.stdout is not None

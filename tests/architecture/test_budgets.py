@@ -20,6 +20,7 @@ DOORS = {
     ("kernel/llmgw/plugins.py", "_module"): 1,
     ("kernel/llmgw/pulse.py", "Pulse._beat"): 1,
     ("kernel/llmgw/serve.py", "_process"): 1,
+    ("kernel/llmgw/workers.py", "Supervisor._start"): 1,
     ("kernel/llmgw/server.py", "Generation.run"): 1,
     ("kernel/llmgw/server.py", "Server.reload"): 1,
 }

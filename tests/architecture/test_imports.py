@@ -17,7 +17,7 @@ LAYERS = (
     {"cli"},
     {"serve", "listing", "init"},
     {"server", "banner"},
-    {"app", "gateway"},
+    {"app", "gateway", "pulse"},
     {"pipeline"},
     {"chat", "transport", "plugins", "config", "route"},
     {"hookspecs"},

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -136,3 +138,58 @@ async def test_it_is_a_last_resort() -> None:
     """Another back-end beside it is where requests go that name none."""
     async with run_gateway({"backends": {"echo": {}, "openai": {}}}) as running:
         assert "openai" == running.gateway.default_backend
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        pytest.param("Hello, world!  " * 40_000, 4 * 40_000 + 1, id="words"),
+        pytest.param(".," * 50_000, 100_000, id="marks"),
+        pytest.param("漢字 " * 50_000, 50_001, id="Chinese"),
+        pytest.param(("y" * 30_000 + " \n") * 5, 6, id="long words"),
+        pytest.param("x" * 2**20, 16, id="one word"),
+        pytest.param(" " * 2**20 + "x", 16, id="blanks"),
+    ],
+)
+async def test_long_texts(toybox: Toybox, text: str, number: int) -> None:
+    """A long reply is the same text in about 2,000 events; tokens are counted exactly, where no word is longer than a slice."""
+    prompt = Prompt(items=(user(text),))
+    request, gateway = Request(dialect="toy", model="any", prompt=prompt), toybox.gateway()
+    events = [event async for event in Echo().stream(exchange(gateway), Target("echo", "any"), request)]
+    reply = fold(events)
+
+    assert reply.usage is not None and number == reply.usage.input_total
+    assert seen(prompt) == texts(reply.choices[0].parts)
+    assert 2500 > len(events)
+
+
+@pytest.mark.parametrize("text", ["Hello, world! " * 80_000, "x" * 2**20, " " * 2**20], ids=["words", "one word", "blanks"])
+async def test_others_have_their_turns(toybox: Toybox, text: str) -> None:
+    """Whatever is in a megabyte, reading and repeating it is done in many pieces."""
+    turns, ended = 0, asyncio.Event()
+
+    async def other() -> None:
+        nonlocal turns
+        while not ended.is_set():
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(other())
+        await answered(toybox, Prompt(items=(user(text),)))
+        ended.set()
+
+    assert 3 * 15 <= turns
+
+
+def tokens(text: str) -> int:
+    """How many words and marks there are; blanks at the end are one."""
+    return len(re.findall(r"\w+|[^\w\s]", text)) + (text[-1:].isspace())
+
+
+async def test_a_long_text_stops_where_it_is_told(toybox: Toybox) -> None:
+    """Joined tokens are no more than were asked for."""
+    prompt = Prompt(items=(user("a " * 100_000),), sampling=Sampling(max_output=50_001))
+    reply = await answered(toybox, prompt)
+
+    assert (50_001, 50_001) == (reply.usage.output_total, tokens(texts(reply.choices[0].parts)))

@@ -81,3 +81,21 @@ async def test_without_a_key_the_client_hears_what_to_do() -> None:
 
     assert (500, "gateway_misconfigured") == (status, body["error"]["code"])
     assert "OPENAI_API_KEY is not set" in body["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, []),
+        ({"base_url": "ht!tp://[x"}, ["base_url does not begin with http:// or https://"]),
+        ({"api_key": Secret("OPENAI_API_KEY", "sk-1\n")}, ["authorization"]),
+        ({"project": "a\nb"}, ["openai-project"]),
+        ({"api_key": KEY, "organization": "a\rb"}, ["openai-organization"]),
+    ],
+)
+def test_what_will_not_work(options: dict[str, Any], expected: list[str]) -> None:
+    """A URL or a header that cannot be is told before anything is sent, and no key with it; a key that is missing is not."""
+    told = list(OpenAI(**{"api_key": NONE, **options}).problems())
+
+    assert len(expected) == len(told)
+    assert all(word in one and "sk-1" not in one for word, one in zip(expected, told, strict=True))

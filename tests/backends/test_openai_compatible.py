@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from yarl import URL
 
+from llmgw import listing
 from llmgw.config import load
 from llmgw.errors import ConfigError, Misconfigured
 from llmgw.gateway import Gateway
@@ -163,3 +164,39 @@ def test_in_a_deployment(toybox: Toybox) -> None:
     assert ["mine", "groq"] == list(gateway.backends)
     made_of_it = gateway.backends["mine"]
     assert isinstance(made_of_it, Compatible) and Secret("MINE", "k") == made_of_it.key
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"name": "groq"}, []),
+        ({"name": "groq", "headers": {"x-a": "b\nc"}}, ["'x-a'"]),
+        ({"name": "x", "base_url": "http://h/v1?key=1"}, ["query"]),
+        ({"name": "x", "base_url": "http://h", "api_key": Secret("K", "k-1\x00")}, ["'authorization'"]),
+    ],
+)
+def test_what_will_not_work(toybox: Toybox, options: dict[str, Any], expected: list[str]) -> None:
+    """A URL or a header that cannot be is told before anything is sent, and no key with it; a key that is missing is not."""
+    [one] = made(toybox, **options)
+    told = list(one.problems())
+
+    assert len(expected) == len(told)
+    assert all(word in said and "k-1" not in said for word, said in zip(expected, told, strict=True))
+
+
+@pytest.mark.parametrize("name", presets())
+def test_presets_can_be_asked(toybox: Toybox, name: str) -> None:
+    """No preset has a problem of its own."""
+    [one] = made(toybox, {"CLOUDFLARE_ACCOUNT_ID": "a"}, name=name)
+
+    assert [] == list(one.problems())
+
+
+def test_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """``llmgw plugins openai-compatible`` has each, with its URL and the variable of its key."""
+    assert 0 == listing.run("openai-compatible", None, {})
+    lines = capsys.readouterr().out.partition("\nAlso:\n")[2].splitlines()
+
+    assert ["presets:", *presets()] == [line.split()[0] for line in lines]
+    assert "    groq           Groq: https://api.groq.com/openai/v1, GROQ_API_KEY" in lines
+    assert "    ollama         Ollama: http://localhost:11434/v1, no key" in lines

@@ -188,7 +188,7 @@ async def test_wrong_type_where_nobody_reads(place: Place) -> None:
 @pytest.mark.parametrize(
     ("model", "near"),
     [
-        pytest.param("ecko", "'echo'", id="bare"),
+        pytest.param("ecko", "'echo:echo'", id="bare"),
         pytest.param("acne:anvil", "'acme:anvil'", id="prefix"),
         pytest.param("gpt-9", "backend:model", id="nothing near"),
         pytest.param("🙈" * 5000, "backend:model", id="long"),

@@ -25,14 +25,22 @@ from chat_recordings import (
     touched,
     wholes,
 )
-from recordings import Recording, completions, load
+from recordings import ROOT, Recording, completions, is_complete, load
 
 from llmgw import jsons, sse
 from llmgw.events import BlockDelta, Error, Event, Invariants, Reply, ResponseEnd, fold, unfold
-from llmgw.model import Base64, Image, Message, Prompt, Text, texts
+from llmgw.model import Base64, Image, Loss, Message, Prompt, Request, Text, texts
 from llmgw.stages import Head
 from llmgw_dialects.openai_chat import DIALECT
 from llmgw_testing import every_cut
+
+
+def test_all_recordings_are_looked_at() -> None:
+    """Where all recordings are to be had the laws are tried on them; else this is skipped, and the committed ones must do."""
+    if not is_complete(NAME):
+        pytest.skip(f"no recordings at {ROOT / NAME}: the laws were tried only on the {len(load(NAME))} in tests/recorded")
+    assert len(load(NAME)) > 1000
+
 
 # ---- requests -----------------------------------------------------------------------------------
 
@@ -211,6 +219,40 @@ def describe(event: Event) -> tuple[Any, ...]:
     told = (event.error.message, event.error.kind) if isinstance(event, Error) else event
     frame = event.frame
     return type(event), told, event.pristine, frame and frame.data, frame and frame.count
+
+
+@pytest.mark.parametrize("way", ["reader", "relay"])
+def test_a_stream_ends_before_the_provider_closes(way: str) -> None:
+    """Whoever reads a stream in small pieces, and no more once it has ended, misses no byte of it."""
+
+    def law(one: Recording) -> None:
+        reader = getattr(DIALECT, way)(stream=True)
+        whole = read(getattr(DIALECT, way)(stream=True), [one.body])
+        events: list[Event] = []
+        for at in range(0, len(one.body), 50):
+            if reader.ended:
+                break
+            events += reader.feed(one.body[at : at + 50])
+        events += reader.close()
+        assert describe(whole[-1])[0] == describe(events[-1])[0]
+        assert b"".join(frame.data for frame in frames_of(whole)) == b"".join(frame.data for frame in frames_of(events))
+
+    assert failing(law, streams()) == []
+
+
+@pytest.mark.parametrize("request_", [STREAM, WHOLE], ids=["stream", "whole"])
+def test_of_our_own_dialect_nothing_is_lost(request_: Request) -> None:
+    """A reply of this dialect, untouched or not, loses nothing when it is written."""
+
+    def law(one: Recording) -> None:
+        for events in (events_of(one), touched(events_of(one))):
+            losses: list[Loss] = []
+            writer = DIALECT.writer(request_, losses)
+            for event in events:
+                writer.feed(event)
+            assert [] == losses
+
+    assert failing(law, [*streams(), *wholes()]) == []
 
 
 def test_a_stream_becomes_a_whole_body() -> None:

@@ -16,6 +16,7 @@ from llmgw.events import (
     BlockStop,
     Error,
     Event,
+    Frame,
     Progress,
     Raw,
     ResponseEnd,
@@ -25,8 +26,9 @@ from llmgw.events import (
     Usage,
     UsageUpdate,
     fold,
+    framed,
 )
-from llmgw.model import Carrier, Citation, Request
+from llmgw.model import Carrier, Citation, Loss, Request, ToolCall
 from llmgw_dialects.openai_chat import DIALECT
 
 FIRST = chunk({"role": "assistant", "content": ""}, system_fingerprint="fp")
@@ -199,12 +201,61 @@ def test_foreign_stops_are_translated(kind: str, said: str) -> None:
     assert said == json.loads(write(WHOLE, foreign(stop=reason)))["choices"][0]["finish_reason"]
 
 
-def test_what_chat_cannot_say_is_counted() -> None:
-    """A block of a kind that Chat has no word for is written down as a loss."""
-    writer = DIALECT.writer(STREAM)
-    for event in foreign(BlockStart(index=0, kind="server_tool_call", meta={"tool": "web_search"}), BlockStop(index=0)):
+OPEN = BlockStart(index=0, kind="text")
+SIGNATURE = Carrier(provider="anthropic", kind="signature", payload="s")
+THOUGHT = Carrier(provider="google", kind="thought_signature", payload="s")
+
+
+def lost(request: Request, events: list[Event]) -> list[Loss]:
+    """What is told to be lost of these events."""
+    losses: list[Loss] = []
+    writer = DIALECT.writer(request, losses)
+    for event in events:
         writer.feed(event)
-    assert ["server_tool_call"] == writer.deltas.losses  # type: ignore[attr-defined]
+    return losses
+
+
+@pytest.mark.parametrize("request_", [STREAM, WHOLE], ids=["stream", "whole"])
+@pytest.mark.parametrize(("inside", "feature"), [
+    ([BlockStart(index=0, kind="server_tool_call", meta={"tool": "web_search"})], "server_tool_call"),
+    ([BlockStart(index=0, kind="server_tool_result", meta={"tool": "web_search"})], "server_tool_result"),
+    ([BlockStart(index=0, kind="opaque", meta={"dialect": "anthropic.messages", "type": "x", "raw": {}})], "opaque"),
+    ([BlockStart(index=0, kind="media", meta={"type": "image"})], "media"),
+    ([OPEN, BlockMeta(index=0, what="citation", value=Citation("page", start=1))], "citation.page"),
+    ([OPEN, BlockMeta(index=0, what="carrier", value=THOUGHT)], "carrier.thought_signature"),
+    ([BlockStart(index=0, kind="reasoning"), BlockMeta(index=0, what="carrier", value=SIGNATURE)], "carrier.signature"),
+])  # fmt: skip
+def test_what_chat_cannot_say_is_told(request_: Request, inside: list[Event], feature: str) -> None:
+    """What a foreign reply has and Chat has no word for is a loss, with its place in the reply and where it came from."""
+    events = [framed([event], Frame("anthropic.messages", b"x"))[0] for event in [*inside, BlockStop(index=0)]]
+    expected = Loss("choices[0].parts[0]", feature, "dropped", "anthropic.messages", DIALECT.name)
+    assert [expected] == lost(request_, foreign(*events))
+
+
+@pytest.mark.parametrize("request_", [STREAM, WHOLE], ids=["stream", "whole"])
+def test_what_chat_can_say_is_no_loss(request_: Request) -> None:
+    """Texts, thoughts, calls with a signature, citations of URLs, sound and our own opaque parts lose nothing."""
+    inside: list[Event] = [
+        *text("x"),
+        BlockStart(index=1, kind="text"), BlockMeta(index=1, what="citation", value=Citation("url", url="u")),
+        BlockStart(index=2, kind="reasoning"),
+        BlockMeta(index=2, what="carrier", value=Carrier(provider="unknown", kind="details", payload="[]")),
+        BlockStart(index=3, kind="tool_call", meta={"name": "f"}), BlockMeta(index=3, what="carrier", value=THOUGHT),
+        BlockStart(index=4, kind="custom_tool_call", meta={"name": "f"}), BlockMeta(index=4, what="carrier", value=THOUGHT),
+        BlockStart(index=5, kind="media", meta={"type": "audio"}), BlockStart(index=6, kind="refusal"),
+        BlockStart(index=7, kind="opaque", meta={"dialect": DIALECT.name, "type": "x", "raw": {"type": "x"}}),
+    ]  # fmt: skip
+    assert [] == lost(request_, foreign(*inside))
+
+
+def test_a_signature_of_a_custom_call_is_told() -> None:
+    """A custom tool's call keeps its signature in a stream, as it does in a body."""
+    call = BlockStart(index=0, kind="custom_tool_call", meta={"call_id": "a", "name": "f"})
+    inside: list[Event] = [call, BlockMeta(index=0, what="carrier", value=THOUGHT), BlockStop(index=0)]
+    for request_, way in ((STREAM, read), (WHOLE, read_whole)):
+        (part,) = fold(way(write(request_, foreign(*inside)))).choices[0].parts
+        assert isinstance(part, ToolCall) and part.carrier is not None
+        assert ("custom", "s") == (part.kind, part.carrier.payload)
 
 
 def test_other_peoples_raw_events_are_not_printed() -> None:

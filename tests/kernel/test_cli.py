@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from llmgw import cli
+from llmgw.gateway import Gateway
+from llmgw.stages import Endpoint
 from llmgw.version import VERSION
-from tests.toys import Player, Toybox, plugin, serving
+from tests.toys import TOY, Player, Toybox, plugin, serving
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +69,16 @@ def test_an_unknown_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert "serve" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [["--config", "x.yaml", "serve"], ["--config=x.yaml", "serve"], ["--port", "1", "serve"]])
+def test_options_before_the_verb(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """It is said where options stand."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main(words)
+
+    assert 2 == caught.value.code
+    assert f"llmgw: error: options stand behind the verb: llmgw serve {words[0]} ...\n" in capsys.readouterr().err
+
+
 def test_a_wrong_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It ends with 2, with a line for each mistake, and no traceback."""
     file = tmp_path / "llmgw.yaml"
@@ -119,15 +131,36 @@ def test_check_says_that_all_is_well(toybox: Toybox, capsys: pytest.CaptureFixtu
     assert "good: 2 plugins, back-ends a, b\n" == capsys.readouterr().out
 
 
-def test_check_warns_of_what_will_not_work(toybox: Toybox, capsys: pytest.CaptureFixture[str]) -> None:
-    """A back-end's own problems are warnings: the gateway would serve."""
+def test_check_refuses_what_will_not_work(toybox: Toybox, capsys: pytest.CaptureFixture[str]) -> None:
+    """A back-end's own problems end it with 2, each with its place."""
 
     class Ill(Player):
         def problems(self) -> list[str]:
             return ["it has a cold"]
 
-    assert 0 == cli.main(["check", "--config", file_of(toybox, serving(Ill()))])
-    assert "warning: toy: it has a cold\n" in capsys.readouterr().out
+    assert 2 == cli.main(["check", "--config", file_of(toybox, serving(Ill(), Ill(name="b")))])
+    assert ("", "llmgw: it has a cold @ backends.toy\nllmgw: it has a cold @ backends.b\n") == capsys.readouterr()
+
+
+@pytest.mark.parametrize("kind", ["openai", "openai-compatible"])
+def test_check_reads_urls(tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    """A base URL that is none ends it with 2."""
+    file = tmp_path / "llmgw.yaml"
+    file.write_text(f'backends: {{x: {{type: {kind}, base_url: "ht!tp://[x"}}}}')
+
+    assert 2 == cli.main(["check", "--config", str(file)])
+    assert "llmgw: base_url does not begin with http:// or https:// @ backends.x\n" == capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", ["/a/{b", "/a/{b:[}", "/a/{b}/{b}"])
+def test_check_reads_paths(toybox: Toybox, capsys: pytest.CaptureFixture[str], path: str) -> None:
+    """A path that is no pattern ends it with 2, and is named."""
+
+    def frontend_endpoints(gateway: Gateway) -> list[Endpoint]:
+        return [Endpoint("POST", "/toy", TOY), Endpoint("POST", path, TOY)]
+
+    assert 2 == cli.main(["check", "--config", file_of(toybox, plugin(frontend_endpoints=frontend_endpoints))])
+    assert f"llmgw: a plugin serves a path that is no pattern, '{path}': " in capsys.readouterr().err
 
 
 # ---- verbs of plugins ---------------------------------------------------------------------------

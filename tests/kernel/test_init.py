@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from attrs import define
 
 from llmgw.config import load
 from llmgw.gateway import Gateway
 from llmgw.init import configuration_of, configuration_text
+from llmgw.stages import Backend
+from tests.toys import Player, Toybox, filtering, plugin, serving
 
 ENVIRONMENTS = [{}, {"OPENAI_API_KEY": "sk-secret"}, {"GROQ_API_KEY": "gsk-secret", "LLM_INTERACTIVE_PROXY_API_KEY": "my-secret"}]
 
@@ -44,5 +47,27 @@ def test_what_is_off_is_named(tmp_path: Path) -> None:
     """As a comment, with what it lacks."""
     text = configuration_of(Gateway.build(load(None, {})))
 
-    assert "# - auth-key   # off: LLM_INTERACTIVE_PROXY_API_KEY is not set" in text
+    assert "\nplugins:\n  # - auth-key   # off: LLM_INTERACTIVE_PROXY_API_KEY is not set\n" in text
     assert "auth-key" not in str(yaml.safe_load(text))
+
+
+def test_each_section_by_itself(toybox: Toybox) -> None:
+    """What is on and what is off stand in their own section, and a section with neither is not there."""
+
+    def sits_out(self: object) -> str:
+        return "no time"
+
+    def backends(gateway: Gateway) -> list[Backend]:
+        return []
+
+    idle = {"sits_out": sits_out}
+    on, off = filtering(None)[0], define(eq=False)(type("Off", (filtering(None)[0],), {"__doc__": "Off.", **idle}))
+    lone = define(eq=False)(type("Lone", (plugin(backends=backends),), {"__doc__": "Lone.", **idle}))
+    config = toybox.config(on, off, lone, serving(Player()))
+    names = {item.section: [one.name for one in config.items if one.section == item.section] for item in config.items}
+    text = configuration_of(Gateway.build(config))
+
+    first, second = names["filters"]
+    assert f"\nfilters:\n  - {first}\n  # - {second}   # off: no time\n" in text
+    assert f"\n  # {names['backends'][0]}: {{type: {names['backends'][0]}}}   # off: no time\n" in text
+    assert {"proxy", "auth", "default_backend", "backends", "frontends", "filters"} == set(yaml.safe_load(text))

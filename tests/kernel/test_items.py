@@ -181,6 +181,22 @@ def test_a_stranger_is_never_on_by_itself(distribution: Callable[[str, str], Non
     assert ["frontends.chat"] == names("")
 
 
+@pytest.mark.usefixtures("registry")
+@pytest.mark.parametrize(
+    ("text", "env", "expected"),
+    [
+        ("", {}, {"big": "BIG_API_KEY"}),
+        ("", {"BIG_API_KEY": ""}, {"big": "BIG_API_KEY"}),
+        ("", {"BIG_API_KEY": "k"}, {}),
+        ("backends: {groq: }", {}, {}),
+        ("filters: [a]", {}, {"big": "BIG_API_KEY"}),
+    ],
+)
+def test_what_lacks_its_variable(text: str, env: dict[str, str], expected: dict[str, str]) -> None:
+    """Those that setting it would switch on, and no others."""
+    assert expected == items.lacking(read(text, **env), env)
+
+
 def test_options_do_not_show() -> None:
     """Options, among which a key may have been written by mistake, are not in what is logged of an item."""
     item: Any = PluginItem("a", "a", "filters", {"key": "sk-hunter2"})

@@ -32,6 +32,34 @@ def test_on_and_off(toybox: Toybox, capsys: pytest.CaptureFixture[str]) -> None:
     assert "llmgw-toybox 1" in state(capsys, names[0], file)
 
 
+def test_why_a_default_is_not_at_work(toybox: Toybox, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says which variable is missing, whether the plugin sits out or is not even on."""
+    assert "on by default, sits out: LLM_INTERACTIVE_PROXY_API_KEY is not set " in state(capsys, "auth-key")
+    assert "off: OPENAI_API_KEY is not set " in state(capsys, "openai")
+
+
+def test_why_one_that_is_named_is_not_at_work(toybox: Toybox, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says where it is named, and what it lacks."""
+    file = toybox.folder / "llmgw.yaml"
+    file.write_text("plugins: [auth-key]")
+
+    assert "on: plugins[0].auth-key, sits out: LLM_INTERACTIVE_PROXY_API_KEY is not set " in state(capsys, "auth-key", file)
+
+
+@pytest.mark.parametrize("broken", ["backends: {x: {type: nothing}}", "plugins: [TOY]"])
+def test_a_broken_deployment_is_listed(toybox: Toybox, capsys: pytest.CaptureFixture[str], broken: str) -> None:
+    """What cannot be built is listed as far as the file tells."""
+
+    def chat_commands(gateway: object) -> None:
+        raise ZeroDivisionError
+
+    [name] = toybox.install(plugin(chat_commands=chat_commands))
+    file = toybox.folder / "llmgw.yaml"
+    file.write_text(broken.replace("TOY", name))
+
+    assert "on by default (plugins)" in state(capsys, "auth-key", file)
+
+
 def test_nothing_is_imported(toybox: Toybox, capsys: pytest.CaptureFixture[str]) -> None:
     """A plugin that cannot be imported is listed as any other, also when asked how long importing takes."""
     (toybox.folder / "llmgw_other-1.dist-info").mkdir()
@@ -91,6 +119,14 @@ def test_all_about_one(toybox: Toybox, capsys: pytest.CaptureFixture[str]) -> No
         "",
         "Implements: open_filter",
     ] == capsys.readouterr().out.splitlines()
+
+
+def test_one_that_tells_more(toybox: Toybox, capsys: pytest.CaptureFixture[str]) -> None:
+    """What its class describes stands behind the rest."""
+    [name] = toybox.install(plugin(describe=staticmethod(lambda: ["it sings", "it dances"])))
+
+    assert 0 == listing.run(name, None, {})
+    assert ["", "Also:", "  it sings", "  it dances"] == capsys.readouterr().out.splitlines()[-4:]
 
 
 def test_one_without_options_or_hooks(toybox: Toybox, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,7 +33,7 @@ def test_text_for_people(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_json_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
-    """A line is an object, whatever stands in the message; times are UTC."""
+    """A line is an object, whatever stands in the message, which is escaped as in text; times are UTC."""
     logs.configure("info", "json")
     logging.getLogger("llmgw.x").warning('"hello"\n%s', "you")
     out = capsys.readouterr().err
@@ -41,7 +41,7 @@ def test_json_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert 1 == out.count("\n")
     assert {"time", "level", "logger", "message"} == set(row)
-    assert ("warning", "llmgw.x", '"hello"\nyou') == (row["level"], row["logger"], row["message"])
+    assert ("warning", "llmgw.x", '"hello"\\nyou') == (row["level"], row["logger"], row["message"])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", row["time"])
 
 
@@ -54,6 +54,35 @@ def test_json_keeps_tracebacks(capsys: pytest.CaptureFixture[str]) -> None:
         logging.getLogger("llmgw").exception("failed")
 
     assert json.loads(capsys.readouterr().err)["exception"].endswith("ZeroDivisionError: oh")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_a_client_sent_forges_nothing(capsys: pytest.CaptureFixture[str], form: str) -> None:
+    """A message is one line of at most 2,000 characters that can be printed, whatever is in it."""
+    logs.configure("info", form)
+    model = "m\n2026-01-01 00:00:00,000 ERROR   llmgw: forged\r\x1b[2K\x9b\u2028\ud800" + "x" * 3_000_000
+    logging.getLogger("llmgw").warning("no model %s", model)
+    err = capsys.readouterr().err
+    said = json.loads(err)["message"] if form == "json" else err.partition("llmgw: ")[2].rstrip("\n")
+
+    assert 1 == err.count("\n") and 2200 > len(err)
+    assert said.startswith(r"no model m\n2026-01-01 00:00:00,000 ERROR   llmgw: forged\r\x1b[2K\x9b\u2028\ud800xxx")
+    assert said.endswith(f"x... ({len(model) + len('no model ')} characters)")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_tracebacks_keep_their_lines(capsys: pytest.CaptureFixture[str], form: str) -> None:
+    """But none is too long, or holds what cannot be printed."""
+    logs.configure("info", form)
+    try:
+        raise ZeroDivisionError("\x1boh" + "x" * 3_000_000)
+    except ZeroDivisionError:
+        logging.getLogger("llmgw").exception("failed")
+    err = capsys.readouterr().err
+    lines = (json.loads(err)["exception"] if form == "json" else err.partition("\n")[2].rstrip("\n")).split("\n")
+
+    assert "Traceback (most recent call last):" == lines[0] and 3 < len(lines)
+    assert lines[-1].startswith(r"ZeroDivisionError: \x1bohxxx") and 2100 > len(lines[-1])
 
 
 @pytest.mark.parametrize(("level", "count"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])

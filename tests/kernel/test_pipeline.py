@@ -20,7 +20,22 @@ from llmgw.errors import (
     UpstreamBroken,
     UpstreamTimeout,
 )
-from llmgw.events import BlockDelta, Error, Event, Events, Invariants, Progress, Reply, ResponseEnd, ResponseStart, UsageUpdate
+from llmgw.events import (
+    BlockDelta,
+    BlockStop,
+    Error,
+    Event,
+    Events,
+    Invariants,
+    Progress,
+    Reply,
+    ResponseEnd,
+    ResponseStart,
+    Stop,
+    StopReason,
+    UsageUpdate,
+    fold,
+)
 from llmgw.events import Usage as Used
 from llmgw.exchange import Exchange
 from llmgw.model import Request
@@ -402,6 +417,34 @@ async def test_redo_splices(toybox: Toybox) -> None:
     assert "Hello" == told(events)
     assert [0, 1] == sorted({event.index for event in events if isinstance(event, BlockDelta)})
     assert ["Hi", "Once more"] == player.said
+
+
+@define(eq=False)
+class AtTheEnd(Filter):
+    """Makes another attempt when the first one has said all."""
+
+    redoes = True
+    _again: bool = True
+
+    async def events(self, events: Events) -> AsyncGenerator[Event, None]:
+        async for event in events:
+            if isinstance(event, ResponseEnd) and self._again:
+                self._again = False
+                raise Redo(request("Once more"))
+            yield event
+
+
+async def test_redo_at_the_end_of_an_attempt(toybox: Toybox) -> None:
+    """Of a choice that had ended only the last end counts, and what both attempts used is added up."""
+    used = UsageUpdate(usage=Used(input_total=7, output_total=2))
+    first = [*opening("Hel"), BlockStop(index=0), Stop(reason=StopReason("tool_use")), used, ResponseEnd()]
+    second = [*opening("lo"), BlockStop(index=0), Stop(reason=StopReason("end")), used, ResponseEnd()]
+    events = await answered(toybox.gateway(*filtering(AtTheEnd()), serving(Player.of(first, second))))
+    whole = fold(events)
+
+    assert [] == broken_laws(events)
+    assert ["end"] == [choice.stop.kind for choice in whole.choices if choice.stop]
+    assert Used(input_total=14, output_total=4) == whole.usage
 
 
 async def test_redo_numbers_each_attempt_through(toybox: Toybox) -> None:

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import pytest
 from attrs import define
 
+from llmgw.config import load
 from llmgw.errors import ModelNotFound
+from llmgw.gateway import Gateway
 from llmgw.route import select
 from llmgw.stages import Target
 from tests.toys import Player, Toybox, serving
@@ -57,7 +59,13 @@ def test_what_a_name_means(toybox: Toybox, backends: Sequence[Player], default: 
             "There is no model 'm' here. Models are asked for as backend:model, with one of the back-ends one, two;",
         ),
         ([ONE, TWO], "twoo:m", "Did you mean 'two:m'?"),
-        ([Picky(name="picky")], "other", "with one of the back-ends picky;"),
+        ([ONE, TWO], "twoo", "Did you mean 'two:…'?"),
+        ([ONE, TWO], "two", "Did you mean 'two:…'?"),
+        ([ONE, TWO], "two:", "Did you mean 'two:…'?"),
+        ([ONE, Picky(name="mine"), TWO], "mine", "Did you mean 'mine:mine'?"),
+        ([ONE, Picky(name="mine"), TWO], "mien", "Did you mean 'mine:mine'?"),
+        ([ONE, Picky(name="p"), TWO], "mine", "Did you mean 'p:mine'?"),
+        ([Picky(name="picky")], "other", "with one of the back-ends picky; the list of models has them."),
     ],
 )
 def test_a_name_that_means_nothing(toybox: Toybox, backends: Sequence[Player], model: str, words: str) -> None:
@@ -66,6 +74,27 @@ def test_a_name_that_means_nothing(toybox: Toybox, backends: Sequence[Player], m
         select(toybox.gateway(serving(*backends)), model)
 
     assert words in caught.value.message
+
+
+def test_echo_among_others() -> None:
+    """Its name alone means nothing beside other back-ends without a default, and the hint is a name that means it."""
+    gateway = Gateway.build(load(None, {"A_KEY": "a", "GROQ_API_KEY": "g", "MISTRAL_API_KEY": "m"}))
+
+    with pytest.raises(ModelNotFound, match=r"There is no model 'echo' here\. Did you mean 'echo:echo'\?"):
+        select(gateway, "echo")
+    assert Target("echo", "echo") == select(gateway, "echo:echo")
+
+
+@pytest.mark.parametrize("model", ["one", "two", "one:", "m", "mine", "picky", "Picky", "picky-mine", "tow:", "…"])
+async def test_the_hint_is_another_name(toybox: Toybox, model: str) -> None:
+    """What was refused is never what was meant."""
+    gateway = toybox.gateway(serving(ONE, TWO, Picky(name="picky", listed=("mine",))))
+    await gateway.models()
+
+    with pytest.raises(ModelNotFound) as caught:
+        select(gateway, model)
+
+    assert f"'{model}'" not in caught.value.message.partition("Did you mean")[2]
 
 
 async def test_known_models_are_hints(toybox: Toybox) -> None:

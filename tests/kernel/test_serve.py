@@ -12,7 +12,7 @@ from llmgw import cli, serve
 from llmgw.errors import ConfigError
 from llmgw.exchange import Exchange
 from llmgw.gateway import Gateway
-from llmgw.serve import Listening, where
+from llmgw.serve import Listening, _admit, where
 from llmgw.stages import Principal
 from llmgw.workers import bind
 from llmgw_testing import Program
@@ -72,6 +72,17 @@ def test_with_a_key_everybody_may_come(toybox: Toybox) -> None:
 def test_who_knows_may_be_open(toybox: Toybox) -> None:
     """One who says so aloud is believed."""
     assert Listening("0.0.0.0", 0) == where(toybox.gateway(proxy={"host": "0.0.0.0"}), open_to_all=True)
+
+
+def test_a_reload_may_not_open(toybox: Toybox) -> None:
+    """Who listens for others goes on asking for a key, unless it was said that this is known."""
+    with pytest.raises(ConfigError, match=r"without a key only 127\.0\.0\.1"):
+        _admit("0.0.0.0", False, toybox.gateway())
+    with pytest.raises(ConfigError):
+        _admit("0.0.0.0", True, toybox.gateway(asking(), auth={"disable_auth": True}))
+    _admit("0.0.0.0", False, toybox.gateway(asking()))
+    _admit("0.0.0.0", True, toybox.gateway())
+    _admit("127.0.0.1", False, toybox.gateway())
 
 
 @pytest.mark.parametrize("open_to_all", [True, False])

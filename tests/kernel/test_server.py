@@ -13,13 +13,13 @@ from aiohttp import web
 
 from llmgw import jsons
 from llmgw.config import load
-from llmgw.errors import ShuttingDown, Unauthorized
+from llmgw.errors import ConfigError, ShuttingDown, Unauthorized
 from llmgw.exchange import Exchange
 from llmgw.gateway import Gateway
 from llmgw.server import Server, _address
 from llmgw.stages import Principal
 from llmgw.workers import bind
-from llmgw_testing import RunningGateway, run_gateway
+from llmgw_testing import FakeClock, RunningGateway, run_gateway
 from tests.toys import (
     FRONT,
     Player,
@@ -113,6 +113,22 @@ async def test_further_routes_stand_behind_authentication(toybox: Toybox) -> Non
         assert (401, {"error": "no", "kind": "authentication"}) == await running.get("/page")
         assert (200, "page ") == await running.get("/page", key="sesame")
         assert 200 == (await running.get("/health"))[0]
+
+
+async def test_a_bug_in_a_further_route_is_ours(toybox: Toybox, caplog: pytest.LogCaptureFixture) -> None:
+    """It is answered with 500 in a dialect, and the log has the traceback."""
+
+    async def show(request: web.Request) -> web.StreamResponse:
+        raise KeyError("oops")
+
+    def extra_routes(gateway: Gateway) -> Iterable[web.RouteDef]:
+        return [web.get("/page", show)]
+
+    async with run_gateway(toybox.deployment(plugin(extra_routes=extra_routes))) as running:
+        status, body = await running.get("/page")
+
+    assert (500, "internal") == (status, body["kind"])
+    assert [True] == [one.exc_info is not None for one in caplog.records if one.levelno == logging.ERROR]
 
 
 async def test_unknown_paths_need_no_key(toybox: Toybox) -> None:
@@ -279,6 +295,77 @@ async def test_routes_that_fail_at_a_reload(toybox: Toybox) -> None:
     assert ["old+", "bad+", "bad-", "new+", "old-", "new-"] == log
 
 
+def slow(log: list[str], name: str, go: asyncio.Event) -> type:
+    """A plugin that takes its time to start."""
+
+    @asynccontextmanager
+    async def hold() -> AsyncIterator[None]:
+        log.append(f"{name}?")
+        await go.wait()
+        yield
+
+    def lifespan(gateway: Gateway) -> Any:
+        return hold()
+
+    return plugin(lifespan=lifespan)
+
+
+async def test_reloads_come_one_after_the_other(toybox: Toybox) -> None:
+    """However long one takes, the configuration read last is the one that stays."""
+    log: list[str] = []
+    go = asyncio.Event()
+    async with run_gateway(toybox.deployment(serving(Player.of(reply("one"))))) as running:
+        change(running, toybox.deployment(slow(log, "two", go), serving(Player.of(reply("two")))))
+        first = asyncio.ensure_future(running.server.reload())
+        await until(lambda: log)
+        change(running, toybox.deployment(serving(Player.of(reply("three")))))
+        second = asyncio.ensure_future(running.server.reload())
+        go.set()
+        await asyncio.gather(first, second)
+
+        assert (200, {"said": "three"}) == await running.post({"model": "m"}, "/toy")
+
+
+async def test_a_stop_during_a_reload(toybox: Toybox) -> None:
+    """The generation that was being made is closed like the others, and the gateway ends."""
+    log: list[str] = []
+    go = asyncio.Event()
+    async with run_gateway(toybox.deployment(serving(Player.of(reply("one"))))) as running:
+        change(running, toybox.deployment(slow(log, "two", go)))
+        reloading = asyncio.ensure_future(running.server.reload())
+        await until(lambda: log)
+        running.server.stop()
+        running.server.stop()
+        await turns()
+        go.set()
+        await reloading
+
+
+async def test_a_reload_does_not_open_a_gateway(toybox: Toybox, caplog: pytest.LogCaptureFixture) -> None:
+    """One that may not serve on this socket does not, and the log says why."""
+
+    def admit(gateway: Gateway) -> None:
+        raise ConfigError("without a key only 127.0.0.1 may be served")
+
+    async with run_gateway(toybox.deployment(serving(Player.of(reply("old"))))) as running:
+        before, running.server.admit = running.gateway, admit
+        await running.server.reload()
+
+        assert before is running.gateway
+    assert ["not reloaded: without a key only 127.0.0.1 may be served"] == [
+        one.message for one in caplog.records if one.levelno == logging.ERROR
+    ]
+
+
+async def test_what_takes_a_restart_is_said(toybox: Toybox, caplog: pytest.LogCaptureFixture) -> None:
+    """An option that a reload cannot change is named."""
+    async with run_gateway(toybox.deployment()) as running:
+        change(running, toybox.deployment(proxy={"keepalive_timeout": 7.0}))
+        await running.server.reload()
+
+    assert [True] == ["keepalive_timeout" in one.message for one in caplog.records if one.levelno == logging.WARNING]
+
+
 async def test_the_loader_asks_for_everything_anew(toybox: Toybox) -> None:
     """Front-ends can come and go."""
     async with run_gateway(toybox.deployment()) as running:
@@ -357,6 +444,20 @@ async def test_signals(toybox: Toybox) -> None:
     await serve
 
     assert server.stopping.is_set()
+
+
+async def test_the_same_signal_twice_is_one(toybox: Toybox) -> None:
+    """A group's signal reaches a worker directly and from its supervisor: only a later one is in a hurry."""
+    clock = FakeClock()
+    server = Server(lambda: toybox.config(), clock.clock)
+    server._told_to_stop()
+    clock.now += 0.1
+    server._told_to_stop()
+    assert (True, False) == (server.stopping.is_set(), server.hurry.is_set())
+
+    clock.now += 1
+    server._told_to_stop()
+    assert server.hurry.is_set()
 
 
 @pytest.mark.parametrize(("host", "expected"), [("127.0.0.1", "http://127.0.0.1:"), ("::1", "http://[::1]:")])

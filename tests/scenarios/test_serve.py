@@ -532,6 +532,55 @@ async def test_workers_stop(run: Run, file: Path, provider: Provider, http: aioh
 
 
 @linux
+async def test_a_group_told_to_stop(run: Run, file: Path, provider: Provider, http: aiohttp.ClientSession) -> None:
+    """A SIGTERM to all processes at once, as systemd sends it, still lets a stream come to its end."""
+    program, go = run("--config", file, "--workers", "2"), asyncio.Event()
+    provider.answers(stream(ROLE, IT, Wait(go), chunk({"content": " is."}), chunk({}, "stop"), DONE))
+    await all_serve(program)
+    response, first = await begun(http, program, provider)
+
+    os.killpg(program.process.pid, signal.SIGTERM)
+    await until(lambda: not accepts(program))
+    go.set()
+
+    assert "It is." == streamed_text((first + await response.read()).decode())
+    assert 0 == await ended(program)
+
+
+def swapped(file: Path, text: str) -> str:
+    """What the file said before it says this."""
+    before = file.read_text()
+    file.write_text(text)
+    return before
+
+
+@linux
+async def test_a_worker_that_cannot_be_replaced(run: Run, file: Path) -> None:
+    """While the file is broken a dead worker is not replaced, the log says why, and the other one serves on."""
+    program = run("--config", file, "--workers", "2")
+    before = await all_serve(program)
+
+    good = swapped(file, "filters: [nothing]")
+    os.kill(min(before), signal.SIGKILL)
+    await until(lambda: program.log.read_text().count("cannot start: no plugin 'nothing' is installed") >= 2, 20)
+    assert 200 == program.get("/health")[0]
+
+    swapped(file, good)
+    await until(lambda: len(workers(program)) == 2 and program.get("/health")[0] == 200, 20)
+    await all_serve(program)
+
+
+@linux
+async def test_workers_do_not_outlive_their_supervisor(run: Run, file: Path) -> None:
+    """When the supervisor is killed its workers stop: nobody else would tell them, and the port would stay taken."""
+    program = run("--config", file, "--workers", "2")
+    before = await all_serve(program)
+
+    program.process.kill()
+    await until(lambda: not any(sockets(pid) for pid in before), 20)
+
+
+@linux
 async def test_workers_reload(run: Run, file: Path, provider: Provider, http: aiohttp.ClientSession) -> None:
     """SIGHUP reaches all workers."""
     program = run("--config", file, "--workers", "2")

@@ -13,6 +13,7 @@ from llmgw.stages import Dialect, Head, Reader, Relay, Writer
 from llmgw_dialects.openai_chat import errors, requests
 from llmgw_dialects.openai_chat import models as lists
 from llmgw_dialects.openai_chat.bodies import WholeWriter
+from llmgw_dialects.openai_chat.losses import ReplyLosses
 from llmgw_dialects.openai_chat.names import NAME
 from llmgw_dialects.openai_chat.reading import StreamReader, WholeReader
 from llmgw_dialects.openai_chat.relaying import StreamRelay, WholeRelay
@@ -52,9 +53,10 @@ class OpenAIChat(Dialect):
         """Reads a reply only as far as its end must be known."""
         return StreamRelay() if stream else WholeRelay()
 
-    def writer(self, request: Request) -> Writer:
-        """Writes the reply to this request."""
-        return StreamWriter(request) if request.stream else WholeWriter(request)
+    def writer(self, request: Request, losses: list[Loss] | None = None) -> Writer:
+        """Writes the reply to this request; of a reply of this dialect nothing is lost."""
+        found = ReplyLosses([] if losses is None else losses)
+        return StreamWriter(request, found) if request.stream else WholeWriter(request, found)
 
     def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         """Classify a provider's error."""

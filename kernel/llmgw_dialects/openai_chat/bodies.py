@@ -11,7 +11,8 @@ from llmgw.events import Accumulator, BlockDelta, BlockMeta, Choice, Error, Even
 from llmgw.model import JSON, Audio, OpaquePart, Part, Reasoning, Refusal, Request, Text, ToolCall
 from llmgw.splice import splice
 from llmgw_dialects.openai_chat.chunks import ChunkReader
-from llmgw_dialects.openai_chat.deltas import write_citation
+from llmgw_dialects.openai_chat.citations import write_citation
+from llmgw_dialects.openai_chat.losses import ReplyLosses
 from llmgw_dialects.openai_chat.names import NAME, minted
 from llmgw_dialects.openai_chat.patch import patched
 from llmgw_dialects.openai_chat.reasoning import carried_details
@@ -26,10 +27,11 @@ class WholeWriter:
 
     Args:
         request: what it answers.
+        losses: takes what cannot be said.
     """
 
     request: Request
-    losses: list[str] = field(factory=list)
+    losses: ReplyLosses = field(factory=lambda: ReplyLosses([]))
     _gathered: Gathered = field(factory=lambda: Gathered())
     _frames: list[Frame] = field(factory=list)
     _copied: list[Event] = field(factory=list)
@@ -47,6 +49,7 @@ class WholeWriter:
 
     def feed(self, event: Event) -> bytes:
         """Nothing, until the terminal event; and nothing for an error, which the application answers."""
+        self.losses.feed(event)
         if event.frame is not None and (not self._frames or self._frames[-1] is not event.frame):
             self._frames.append(event.frame)
         if self._touched:
@@ -65,12 +68,12 @@ class WholeWriter:
             return body.data
         self._touch()
         if body is None:
-            return jsons.dumps(self._gathered.body(self.request, {}, self.losses))
+            return jsons.dumps(self._gathered.body(self.request, {}))
         before = Gathered()
         chunks = ChunkReader(whole=True)
         for event in (*chunks.read(body.tree), *chunks.finish()):
             before.feed(event)
-        was, now = before.body(self.request, body.tree, []), self._gathered.body(self.request, body.tree, self.losses)
+        was, now = before.body(self.request, body.tree), self._gathered.body(self.request, body.tree)
         return splice(body.data, patched(body.tree, was, now))
 
     def _whole(self) -> Frame | None:
@@ -116,28 +119,25 @@ class Gathered:
             case _:
                 pass
 
-    def body(self, request: Request, like: JSON, losses: list[str]) -> dict[str, JSON]:
+    def body(self, request: Request, like: JSON) -> dict[str, JSON]:
         """A chat completion.
 
         Args:
             request: what it answers.
             like: a body whose spelling to follow, where a vendor has its own.
-            losses: takes the names of what Chat cannot say.
         """
         reply = self._fold.reply()
         originals = like.get("choices") if isinstance(like, dict) else None
         out = envelope(self._start, request, "chat.completion")
-        out["choices"] = [
-            self._choice(choice, _message(originals, number), losses) for number, choice in enumerate(reply.choices)
-        ]
+        out["choices"] = [self._choice(choice, _message(originals, number)) for number, choice in enumerate(reply.choices)]
         if reply.usage is not None:
             out["usage"] = write_usage(reply.usage)
         return {**out, **(reply.extras.get(NAME) or {})}
 
-    def _choice(self, choice: Choice, like: dict[str, Any], losses: list[str]) -> dict[str, JSON]:
+    def _choice(self, choice: Choice, like: dict[str, Any]) -> dict[str, JSON]:
         texts = [part for part in choice.parts if isinstance(part, Text)]
         logprobs = [one for part in texts for one in part.logprobs or ()]
-        out: dict[str, JSON] = {"index": choice.index, "message": self._message(choice, like, losses)}
+        out: dict[str, JSON] = {"index": choice.index, "message": self._message(choice, like)}
         out["logprobs"] = {"content": logprobs, "refusal": None} if logprobs else None
         stop = self._stops.get(choice.index)
         if stop is not None:
@@ -145,29 +145,21 @@ class Gathered:
             out["finish_reason"] = write_stop(stop.reason, own=own, empty=not texts)
         return out
 
-    def _message(self, choice: Choice, like: dict[str, Any], losses: list[str]) -> dict[str, JSON]:
+    def _message(self, choice: Choice, like: dict[str, Any]) -> dict[str, JSON]:
         message: dict[str, Any] = {"role": "assistant", **_content(choice.parts, like)}
         refusals = [part.text for part in choice.parts if isinstance(part, Refusal)]
         message["refusal"] = "".join(refusals) if refusals else None
         _reason(message, [part for part in choice.parts if isinstance(part, Reasoning)], like)
-        citations = [(part, citation) for part in choice.parts if isinstance(part, Text) for citation in part.citations]
-        annotations = [entry for _, citation in citations if (entry := write_citation(citation)) is not None]
+        citations = [citation for part in choice.parts if isinstance(part, Text) for citation in part.citations]
+        annotations = [entry for citation in citations if (entry := write_citation(citation)) is not None]
         if annotations:
             message["annotations"] = annotations
         _calls(message, [(number, part) for number, part in enumerate(choice.parts) if isinstance(part, ToolCall)], choice, like)
         for part in choice.parts:
-            match part:
-                case Audio():
-                    known = {"id": part.id, "transcript": part.transcript, "expires_at": part.expires_at}
-                    known = {key: value for key, value in known.items() if value is not None}
-                    message["audio"] = {**known, **_joined(known, self._sounds.get(choice.index, {}))}
-                case Text() | Refusal() | Reasoning() | ToolCall():
-                    pass
-                case OpaquePart(dialect=dialect) if dialect == NAME:
-                    pass
-                case _:
-                    losses.append(type(part).__name__)
-        losses += ["citation"] * (len(citations) - len(annotations))
+            if isinstance(part, Audio):
+                known = {"id": part.id, "transcript": part.transcript, "expires_at": part.expires_at}
+                known = {key: value for key, value in known.items() if value is not None}
+                message["audio"] = {**known, **_joined(known, self._sounds.get(choice.index, {}))}
         return message
 
 

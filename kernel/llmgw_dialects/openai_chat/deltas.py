@@ -9,6 +9,7 @@ from attrs import define, field, frozen
 
 from llmgw.events import BlockDelta, BlockKind, BlockMeta, BlockStart, Event, Stop
 from llmgw.model import JSON, Carrier, Citation
+from llmgw_dialects.openai_chat.citations import write_citation
 from llmgw_dialects.openai_chat.names import NAME, minted
 from llmgw_dialects.openai_chat.reasoning import carried_details, extra_details
 from llmgw_dialects.openai_chat.stops import write_stop
@@ -44,7 +45,6 @@ class _Block:
 class Deltas:
     """Turns events into pieces; knows the numbers of tool calls and annotations."""
 
-    losses: list[str] = field(factory=list)
     _blocks: dict[tuple[int, int], _Block] = field(factory=dict)
     _tools: dict[int, int] = field(factory=dict)
     _annotations: dict[int, int] = field(factory=dict)
@@ -82,8 +82,6 @@ class Deltas:
             return [Piece(event.choice, {"audio": {key: value for key, value in event.meta.items() if key != "type"}})]
         if event.kind == "opaque" and event.meta.get("dialect") == NAME:
             return [Piece(event.choice, {"content": [event.meta["raw"]]})]
-        if event.kind not in ("text", "reasoning", "refusal"):
-            self.losses.append(event.kind)
         return ()
 
     def _call(self, event: BlockStart, block: _Block) -> dict[str, Any]:
@@ -146,10 +144,7 @@ class Deltas:
 
     def _citation(self, choice: int, citation: Citation) -> Iterable[Piece]:
         entry = write_citation(citation)
-        if entry is None:
-            self.losses.append(f"citation.{citation.kind}")
-            return ()
-        return [Piece(choice, {"annotations": [self._annotation(choice, entry)]})]
+        return () if entry is None else [Piece(choice, {"annotations": [self._annotation(choice, entry)]})]
 
     def _annotation(self, choice: int, entry: JSON) -> JSON:
         """With an index: the SDK's accumulator raises at a list without."""
@@ -158,27 +153,16 @@ class Deltas:
         return {"index": number, **entry} if isinstance(entry, dict) else entry
 
     def _carrier(self, choice: int, carrier: Carrier, block: _Block) -> Iterable[Piece]:
-        if carrier.kind == "thought_signature" and block.kind == "tool_call" and not block.legacy:
+        if carrier.kind == "thought_signature" and block.kind in ("tool_call", "custom_tool_call") and not block.legacy:
             google = {"google": {"thought_signature": carrier.payload}}
             # without a function the SDK's accumulator asserts
-            entry = {"index": block.tool, "function": {"arguments": ""}, "extra_content": google}
+            call = {"custom": {"input": ""}} if block.kind == "custom_tool_call" else {"function": {"arguments": ""}}
+            entry = {"index": block.tool, **call, "extra_content": google}
             return [Piece(choice, {"tool_calls": [entry]})]
         if carrier.kind == "details" and block.kind == "reasoning":
             # the pieces, where there were some, have said it already
             return () if block.details else [Piece(choice, {"reasoning_details": _indexed(carried_details(carrier))})]
-        self.losses.append(f"carrier.{carrier.kind}")
         return ()
-
-
-def write_citation(citation: Citation) -> dict[str, JSON] | None:
-    """An annotation; None where Chat has no word for the citation."""
-    if isinstance(citation.raw, dict) and citation.raw.get("type") == "url_citation":
-        return citation.raw
-    if citation.url is None:
-        return None
-    start, end = (citation.start or 0, citation.end or 0) if citation.unit == "codepoint" else (0, 0)
-    cited = {"start_index": start, "end_index": end, "title": citation.title or "", "url": citation.url}
-    return {"type": "url_citation", "url_citation": cited}
 
 
 def _indexed(details: list[JSON]) -> list[JSON]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from attrs import define, field
 
@@ -14,28 +14,79 @@ from llmgw_dialects.openai_chat.chunks import ChunkReader
 from llmgw_dialects.openai_chat.errors import broken, error_in, find_error, loaded, refused_in_band
 from llmgw_dialects.openai_chat.names import NAME
 
-EMPTY = "it sent nothing"
+EMPTY: Final = "it sent nothing"
+HELD: Final = 2**20
+"""Bytes that are kept back of a reply that says nothing yet, or that has failed."""
+
+
+@define(eq=False)
+class LastWords:
+    """All bytes from an error on, to the end of ``[DONE]`` if that comes; ended by that, or once there are too many."""
+
+    limit: int = HELD
+    ended: bool = False
+    _frames: list[bytes] = field(factory=list)
+    _size: int = 0
+    _splitter: sse.Splitter = field(factory=sse.Splitter)
+
+    def __bool__(self) -> bool:
+        """Whether there was an error."""
+        return self._size > 0
+
+    def add(self, *pieces: bytes) -> None:
+        """Take what comes next."""
+        for data in pieces:
+            if self.ended:
+                return
+            self._size += len(data)
+            if self._size > self.limit:
+                self.ended = True
+                self._frames += [self._splitter.close(), data]
+            else:
+                self._split(self._splitter.feed(data))
+
+    def take(self) -> bytes:
+        """All that came."""
+        return b"".join([*self._frames, self._splitter.close()])
+
+    def _split(self, block: bytes) -> None:
+        for frame in sse.frames(block) if block else ():
+            self._frames.append(frame)
+            if sse.parse(frame)[1] == b"[DONE]":
+                self.ended = True
+                self._splitter.close()
+                return
 
 
 @define(eq=False)
 class StreamReader:
     """Reads a stream.
 
-    An error of the provider's is told when the stream closes: its frame then holds all bytes that followed, so that a client
-    of this dialect gets them and yet nothing comes behind the terminal event.
+    An error of the provider's is told when the stream is closed, which may be soon: its frame then holds all bytes that
+    followed, so that a client of this dialect gets them and yet nothing comes behind the terminal event.
     """
 
     _splitter: sse.Splitter = field(factory=sse.Splitter)
     _chunks: ChunkReader = field(factory=ChunkReader)
-    _rest: list[bytes] = field(factory=list)
+    _words: LastWords = field(factory=LastWords)
     _ended: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether ``[DONE]`` has come, or there is no reading on."""
+        return self._ended or self._words.ended
+
+    @property
+    def failing(self) -> bool:
+        """Whether an error has come."""
+        return bool(self._words)
 
     def feed(self, data: bytes) -> Iterable[Event]:
         """Take bytes as they arrive."""
         if self._ended:
             return ()
-        if self._rest:
-            self._rest.append(data)
+        if self._words:
+            self._words.add(data)
             return ()
         try:
             block = self._splitter.feed(data)
@@ -49,13 +100,13 @@ class StreamReader:
         if self._ended:
             return ()
         events: list[Event] = []
-        if not self._rest and (last := self._splitter.close()):
+        if not self._words and (last := self._splitter.close()):
             events = self._last(last)
         if self._ended:
             return events
         self._ended = True
-        if self._rest:
-            return [*events, _in_band(b"".join(self._rest))]
+        if self._words:
+            return [*events, _in_band(self._words.take())]
         if self._chunks.complete:
             return [*events, ResponseEnd()]
         return [*events, Error(error=cut_short() if self._chunks.started else cut_short(EMPTY))]
@@ -64,9 +115,9 @@ class StreamReader:
         events: list[Event] = []
         for number, frame in enumerate(frames):
             events += self._frame(frame)
-            if self._rest:
-                self._rest += [*frames[number + 1 :], self._splitter.close()]
-            if self._rest or self._ended:
+            if self._words:
+                self._words.add(*frames[number + 1 :], self._splitter.close())
+            if self._words or self._ended:
                 break
         return events
 
@@ -86,7 +137,7 @@ class StreamReader:
             return self._done(made)
         tree = loaded(data)
         if name == "error" or (isinstance(tree, dict) and error_in(tree) is not None):
-            self._rest.append(frame)
+            self._words.add(frame)
             return []
         if not isinstance(tree, dict):
             self._ended = True
@@ -96,7 +147,7 @@ class StreamReader:
 
     def _comment(self, frame: bytes) -> list[Event]:
         if frame.lstrip()[:1] in (b"{", b"[", b"<") and not self._chunks.started:  # a page or an error instead of a stream
-            self._rest.append(frame)
+            self._words.add(frame)
             return []
         return framed([Progress()], Frame(NAME, frame))
 
@@ -144,6 +195,16 @@ class WholeReader:
     """Reads a whole body, as the one chunk of a stream that is complete."""
 
     _body: Body = field(factory=Body)
+
+    @property
+    def ended(self) -> bool:
+        """Never: a body ends where HTTP says so."""
+        return False
+
+    @property
+    def failing(self) -> bool:
+        """Never: an error is a body too."""
+        return False
 
     def feed(self, data: bytes) -> Iterable[Event]:
         """Take bytes as they arrive."""

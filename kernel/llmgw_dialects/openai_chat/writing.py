@@ -16,6 +16,7 @@ from llmgw.events import BlockDelta, Error, Event, Frame, Progress, Raw, Respons
 from llmgw.model import JSON, Request
 from llmgw_dialects.openai_chat.deltas import Deltas, Piece
 from llmgw_dialects.openai_chat.errors import error_body
+from llmgw_dialects.openai_chat.losses import ReplyLosses
 from llmgw_dialects.openai_chat.names import NAME, choices_of, index_of, minted
 from llmgw_dialects.openai_chat.rebuilt import Rebuilder
 from llmgw_dialects.openai_chat.usage import write_usage
@@ -31,9 +32,11 @@ class StreamWriter:
 
     Args:
         request: what it answers.
+        losses: takes what cannot be said.
     """
 
     request: Request
+    losses: ReplyLosses = field(factory=lambda: ReplyLosses([]))
     deltas: Deltas = field(factory=Deltas)
     _frame: Frame | None = None
     _group: list[Event] = field(factory=list)
@@ -58,6 +61,7 @@ class StreamWriter:
 
     def feed(self, event: Event) -> bytes:
         """What the client gets for this event."""
+        self.losses.feed(event)
         frame = event.frame if event.frame is not None and _is_ours(event.frame) else None
         if frame is not None and self._frame is None and isinstance(event, Raw) and event.pristine and not self._renamed:
             return self._separated(frame.data)  # relayed
