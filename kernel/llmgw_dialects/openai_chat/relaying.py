@@ -87,7 +87,8 @@ class StreamRelay:
             rest = block[found.at :] + self._splitter.close()
             self._words.add(rest)
             return block[: found.at] + rest
-        if block.rfind(b"[DONE]") >= 0 and _DONE.search(block) is not None:
+        at = block.rfind(b"[DONE]")
+        if at >= 0 and _DONE.search(block, max(0, at - 8)) is not None:
             self._done = True
         if not self._done:
             self._unsearched.append(block)
