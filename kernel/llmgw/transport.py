@@ -135,7 +135,9 @@ class HttpBackend(Backend):
         finally:
             exchange.waiting = exchange.more = exchange.writing = False
             if response is not None:
-                if served:  # the client has all; what is left is the end of the body, behind which the connection is free again
+                if (
+                    served and not response.content.at_eof()
+                ):  # the client has all; what is left is the end of the body, behind which the connection is free again
                     await _rest(response.content)
                 response.release()  # closes the connection unless all was read
 
