@@ -135,9 +135,8 @@ class HttpBackend(Backend):
         finally:
             exchange.waiting = exchange.more = exchange.writing = False
             if response is not None:
-                if (
-                    served and not response.content.at_eof()
-                ):  # the client has all; what is left is the end of the body, behind which the connection is free again
+                if served and not response.content.at_eof():
+                    # the client has all; behind the end of the body the connection is free again
                     await _rest(response.content)
                 response.release()  # closes the connection unless all was read
 
