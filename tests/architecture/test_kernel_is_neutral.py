@@ -34,8 +34,8 @@ NAMES_ALLOWED = {
 """Examples in docstrings, by file and name; in code there is no exception."""
 
 FIELDS_ALLOWED = {
-    ("events.py", "max_tokens"): "a kind of stop of ours; dialects translate it",
-    ("events.py", "tool_use"): "the same",
+    ("kinds.py", "max_tokens"): "a kind of stop of ours; dialects translate it",
+    ("kinds.py", "tool_use"): "the same",
 }
 """Our own words that are also somebody's."""
 

@@ -20,7 +20,7 @@ from llmgw.errors import UpstreamBroken, UpstreamRefused
 from llmgw.events import Error, Event, Frame, Raw, ResponseEnd, cut_short, framed
 from llmgw_dialects.openai_chat.errors import broken, find_error, loaded, refused_in_band
 from llmgw_dialects.openai_chat.names import NAME, choices_of, index_of
-from llmgw_dialects.openai_chat.reading import EMPTY, HELD, Body, LastWords
+from llmgw_dialects.openai_chat.reading import EMPTY, HELD, LastWords, WholeReader
 
 _FINISHED: Final = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
 _NUMBERED: Final = rb'"index"(?<!"tool_calls":\[\{"index")(?<!"tool_calls": \[\{"index")\s*+:\s*+'
@@ -208,35 +208,18 @@ class StreamRelay:
 
 
 @define(eq=False)
-class WholeRelay:
+class WholeRelay(WholeReader):
     """Relays a whole body, once it is seen to be one."""
-
-    _body: Body = field(factory=Body)
 
     @property
     def passing(self) -> bool:
         """Never: a body passes as a whole, when it has come."""
         return False
 
-    @property
-    def ended(self) -> bool:
-        """Never: a body ends where HTTP says so."""
-        return False
-
-    @property
-    def failing(self) -> bool:
-        """Never: an error is a body too."""
-        return False
-
     def through(self, data: bytes) -> bytes:
         """Nothing yet."""
         self._body.add(data)
         return b""
-
-    def feed(self, data: bytes) -> Iterable[Event]:
-        """Take bytes as they arrive."""
-        self._body.add(data)
-        return ()
 
     def close(self) -> Iterable[Event]:
         """The provider has closed."""

@@ -1,25 +1,29 @@
-"""What a model answers: eleven kinds of event, and the reply they fold into.
-
-Laws (``Invariants`` checks them):
-
-1. ``ResponseStart`` comes first, once.
-2. Exactly one of ``ResponseEnd`` and ``Error`` comes, and nothing after it.
-3. A block's deltas and metas come between its start and its stop; its index is unique and counts up.
-4. Each choice has its ``Stop`` before ``ResponseEnd``.
-5. A stream that ends without a ``Stop`` ends in an ``Error``: a truncated reply never looks like success.
-
-``Raw`` may come anywhere before the end. Where client and provider speak one dialect and nobody wants to look, a reader gives
-``Raw`` and the end alone, each holding as many frames as came together.
-"""
+"""A whole reply: the events, folded, and unfolded again."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from attrs import define, evolve, field
+from attrs import define, field, frozen
 
-from llmgw.errors import GatewayError, UpstreamBroken
+from llmgw.errors import GatewayError
+from llmgw.events.kinds import (
+    BlockDelta,
+    BlockKind,
+    BlockMeta,
+    BlockStart,
+    BlockStop,
+    Channel,
+    Error,
+    Event,
+    ResponseEnd,
+    ResponseStart,
+    Stop,
+    StopReason,
+    Usage,
+    UsageUpdate,
+)
 from llmgw.model import (
     JSON,
     Audio,
@@ -34,234 +38,6 @@ from llmgw.model import (
     Text,
     ToolCall,
 )
-
-# Frozen for the type checker, which is who would change an event by mistake; at run time a frozen class costs three times as
-# much to make as a plain one, and an event is made for every token.
-if TYPE_CHECKING:
-    from attrs import frozen
-else:
-
-    def frozen(cls=None, **options):
-        return define(cls, unsafe_hash=True, **options)
-
-
-# ---- the events ---------------------------------------------------------------------------------
-
-
-@define(eq=False)
-class Frame:
-    """What came over the wire as one piece: an SSE frame with its blank line, or a whole body.
-
-    Args:
-        dialect: whose it is.
-        data: the bytes.
-        count: how many events were made of it.
-        tree: the JSON in it, where there is some.
-    """
-
-    dialect: str
-    data: bytes = field(repr=False)
-    count: int = 0
-    tree: JSON = field(default=None, repr=False)
-
-
-@frozen(kw_only=True)
-class Event:
-    """Something that happened in a reply.
-
-    ``attrs.evolve`` gives a changed copy, which still knows the frame it came from but is no longer pristine, so that a
-    writer of the same dialect writes it anew.
-    """
-
-    frame: Frame | None = field(default=None, eq=False, repr=False)
-    pristine: bool = field(default=False, init=False, eq=False, repr=False)
-
-
-_E = TypeVar("_E", bound=Event)
-BlockKind = Literal[
-    "text", "reasoning", "tool_call", "custom_tool_call", "server_tool_call", "server_tool_result", "refusal", "media", "opaque"
-]
-Channel = Literal["text", "args", "input", "reasoning_summary", "reasoning_raw", "refusal", "media"]
-StopKind = Literal[
-    "end", "stop_sequence", "max_tokens", "context_window", "tool_use", "pause", "refusal", "content_filter",
-    "malformed_tool_call", "compaction", "continuation", "steered", "cancelled", "error", "other",
-]  # fmt: skip
-
-
-def framed(events: Iterable[_E], frame: Frame) -> list[_E]:
-    """Mark events as made of one frame, and pristine. For dialects, while reading."""
-    out = list(events)
-    frame.count = len(out)
-    for event in out:
-        object.__setattr__(event, "frame", frame)
-        object.__setattr__(event, "pristine", True)
-    return out
-
-
-@frozen(kw_only=True)
-class Usage:
-    """Tokens. ``input_total`` includes cached and cache-written ones, ``output_total`` includes reasoning.
-
-    ``raw`` is the provider's own object; ``estimated`` says that nobody counted.
-    """
-
-    input_total: int | None = None
-    output_total: int | None = None
-    cache_read: int | None = None
-    cache_write: int | None = None
-    reasoning: int | None = None
-    tool_prompt: int | None = None
-    audio_input: int | None = None
-    audio_output: int | None = None
-    accepted_prediction: int | None = None
-    rejected_prediction: int | None = None
-    estimated: bool = False
-    raw: JSON = field(default=None, eq=False, repr=False)
-
-    def merged(self, later: Usage) -> Usage:
-        """The later snapshot, with what it does not say taken from this one."""
-        known = {name: value for name in _COUNTS if (value := getattr(later, name)) is not None}
-        return evolve(self, **known, estimated=later.estimated, raw=later.raw or self.raw)
-
-    def plus(self, other: Usage) -> Usage:
-        """The sum of both: what two attempts used together."""
-        sums = {name: (getattr(self, name) or 0) + value for name in _COUNTS if (value := getattr(other, name)) is not None}
-        return evolve(self, **sums, estimated=self.estimated or other.estimated, raw=None)
-
-
-_COUNTS = (
-    "input_total", "output_total", "cache_read", "cache_write", "reasoning", "tool_prompt", "audio_input", "audio_output",
-    "accepted_prediction", "rejected_prediction",
-)  # fmt: skip
-
-
-@frozen
-class StopReason:
-    """Why a choice ended; ``raw`` is the provider's own word."""
-
-    kind: StopKind
-    sequence: str | None = None
-    category: str | None = None
-    explanation: str | None = None
-    continuation: str | None = None
-    raw: str | None = None
-
-
-@frozen(kw_only=True)
-class ResponseStart(Event):
-    """1: first, once. ``created`` in Unix seconds."""
-
-    id: str | None = None
-    model: str | None = None
-    created: int | None = None
-    usage: Usage | None = None
-    extras: Mapping[str, JSON] = field(factory=dict)
-
-
-@frozen(kw_only=True)
-class BlockStart(Event):
-    """2: a block opens; ``index`` is unique and contiguous within its choice. ``meta`` holds ids, names, phase, group."""
-
-    index: int
-    kind: BlockKind
-    choice: int = 0
-    meta: Mapping[str, JSON] = field(factory=dict)
-
-
-@frozen(kw_only=True)
-class BlockDelta(Event):
-    """3: more of a block; fragments are appended. ``part`` numbers the summary or raw text it belongs to."""
-
-    index: int
-    channel: Channel
-    fragment: str
-    choice: int = 0
-    part: int = 0
-
-
-@frozen(kw_only=True)
-class BlockMeta(Event):
-    """4: about a block: a citation, logprobs (appended), a carrier (the last one wins), or something else."""
-
-    index: int
-    what: Literal["citation", "logprobs", "carrier", "extra"]
-    value: JSON
-    choice: int = 0
-
-
-@frozen(kw_only=True)
-class BlockStop(Event):
-    """5: a block closes; ``final`` is the provider's own last word about it, where it gave one."""
-
-    index: int
-    choice: int = 0
-    final: JSON = None
-
-
-@frozen(kw_only=True)
-class UsageUpdate(Event):
-    """6: what was used so far."""
-
-    usage: Usage
-
-
-@frozen(kw_only=True)
-class Progress(Event):
-    """7: a sign of life, never content."""
-
-    kind: Literal["ping", "queued", "in_progress", "server_tool", "processing"] = "ping"
-    state: JSON = None
-
-
-@frozen(kw_only=True)
-class Stop(Event):
-    """8: a choice is complete."""
-
-    reason: StopReason
-    choice: int = 0
-
-
-@frozen(kw_only=True)
-class ResponseEnd(Event):
-    """9: all is said. Terminal."""
-
-    usage: Usage | None = None
-    status: str | None = None
-
-
-@frozen(kw_only=True)
-class Error(Event):
-    """10: it failed. Terminal."""
-
-    error: GatewayError
-
-
-@frozen(kw_only=True)
-class Raw(Event):
-    """11: something of the provider's that has no other name; only a writer of the same dialect prints it.
-
-    Args:
-        name: the event's name, where the dialect has names.
-        payload: its JSON, where somebody read it.
-    """
-
-    dialect: str
-    name: str = ""
-    payload: JSON = None
-
-
-Events = AsyncGenerator[Event, None]
-Terminal = ResponseEnd | Error
-
-_OPENING = (ResponseStart, Progress, UsageUpdate)
-
-
-def is_meaningful(event: Event) -> bool:
-    """Whether the client has got something once this is sent: the commit point of an attempt."""
-    return not isinstance(event, _OPENING)
-
-
-# ---- the reply ----------------------------------------------------------------------------------
 
 
 @frozen(kw_only=True)
@@ -511,77 +287,3 @@ def _unfold_opaque(part: Part) -> tuple[BlockKind, dict[str, Any]]:
             return "opaque", {"dialect": part.dialect, "type": part.type, "raw": part.raw}
         case _:
             raise TypeError(f"no model answers with a {type(part).__name__}")
-
-
-# ---- the laws -----------------------------------------------------------------------------------
-
-
-@define(eq=False)
-class Invariants:
-    """Checks the laws at the head of this module, event by event."""
-
-    _started: bool = False
-    _ended: bool = False
-    _open: set[tuple[int, int]] = field(factory=set)
-    _next: dict[int, int] = field(factory=dict)
-    _stopped: set[int] = field(factory=set)
-    _coarse: bool = False
-
-    def feed(self, event: Event) -> str | None:
-        """Take one event more; what it breaks, in words, or None."""
-        if self._ended:
-            return f"{type(event).__name__} after the end"
-        match event:
-            case Raw() | Progress():
-                self._coarse |= isinstance(event, Raw)
-                return None
-            case Error():
-                self._ended = True
-                return None
-            case ResponseEnd():
-                self._ended = True
-                return self._end()
-            case ResponseStart():
-                twice, self._started = self._started, True
-                return "a second ResponseStart" if twice else None
-            case _:
-                pass
-        if not self._started:
-            return f"{type(event).__name__} before ResponseStart"
-        return self._block(event)
-
-    def _block(self, event: Event) -> str | None:
-        match event:
-            case BlockStart():
-                expected = self._next.get(event.choice, 0)
-                self._next[event.choice] = event.index + 1
-                self._open.add((event.choice, event.index))
-                return None if event.index == expected else f"block {event.index} where {expected} is next"
-            case BlockDelta() | BlockMeta():
-                there = (event.choice, event.index) in self._open
-                return None if there else f"{type(event).__name__} for block {event.index}, which is not open"
-            case BlockStop():
-                there = (event.choice, event.index) in self._open
-                self._open.discard((event.choice, event.index))
-                return None if there else f"BlockStop for block {event.index}, which is not open"
-            case Stop():
-                twice = event.choice in self._stopped
-                self._stopped.add(event.choice)
-                return f"a second Stop for choice {event.choice}" if twice else None
-            case _:
-                return None
-
-    def _end(self) -> str | None:
-        if self._open:
-            return f"ended with open blocks {sorted(self._open)}"
-        missing = set(self._next) - self._stopped
-        if missing or (self._started and not self._stopped):
-            return f"ended without a Stop for choices {sorted(missing) or [0]}"
-        if not self._started and not self._coarse:
-            return "ended before it started"
-        return None
-
-
-def cut_short(what: str = "the stream ended before the reply was complete") -> UpstreamBroken:
-    """The error of a provider that stopped in the middle (law 5)."""
-    return UpstreamBroken(f"The provider's answer broke off: {what}. Ask again, or choose another model.")
