@@ -179,7 +179,12 @@ class UpstreamError(GatewayError):
     Args:
         kind: its class, where the provider told; routes decide by it.
         upstream: what the provider answered, where it did.
+
+    ``cure`` names what the same target would take the request without: ``field`` the one that ``param`` names, ``carriers``
+    opaque state that is another account's or model's.
     """
+
+    cure: Literal["field", "carriers"] | None = None
 
     status = 502
     kind: Kind = "upstream_error"

@@ -12,13 +12,17 @@ from attrs import define, field, frozen
 
 from llmgw.errors import GatewayError, UpstreamError
 from llmgw.events import Event, Events, Reply
-from llmgw.model import Loss, ModelInfo, Request
+from llmgw.model import Loss, ModelInfo, Profile, Request
 
 if TYPE_CHECKING:
     from llmgw.exchange import Exchange
     from llmgw.gateway import Gateway
 
 # ---- dialects -----------------------------------------------------------------------------------
+
+
+Operation = Literal["generate", "count_tokens", "models", "model"]
+"""What is asked at an endpoint: an answer, how many tokens a prompt has, the list of models, or one model."""
 
 
 @define
@@ -31,6 +35,7 @@ class Head:
         match: what the endpoint's path pattern matched.
         query: by name.
         headers: asked for in lower case, however they were sent.
+        operation: what the endpoint is for.
     """
 
     method: str = "POST"
@@ -38,6 +43,7 @@ class Head:
     match: Mapping[str, str] = field(factory=dict)
     query: Mapping[str, str] = field(factory=dict, repr=False)
     headers: Mapping[str, str] = field(factory=dict, repr=False)
+    operation: Operation = "generate"
 
 
 class Reader(Protocol):
@@ -89,6 +95,39 @@ class Writer(Protocol):
 
     def idle(self) -> bytes:
         """What keeps the connection alive and means nothing; nothing for a whole reply."""
+        ...
+
+
+class Crossing(Protocol):
+    """One request's way into another dialect, and its reply's way back. Sans-io."""
+
+    @property
+    def wanted(self) -> Sequence[str]:
+        """Keys of what earlier exchanges kept that would help; their values are given to ``recall`` before ``request``."""
+        ...
+
+    def recall(self, found: Mapping[str, str]) -> None:
+        """Take what was found under the wanted keys."""
+        ...
+
+    def request(self) -> Request:
+        """The request as the provider's dialect and model can say it.
+
+        Raises:
+            Unsupported: what is necessary for its meaning cannot be said.
+        """
+        ...
+
+    def back(self, event: Event) -> Iterable[Event]:
+        """What an event of the provider's reply is in the client's terms: names, ids and tools are the client's own again.
+
+        A terminal event may come before the provider's own: the rest is then not wanted.
+        """
+        ...
+
+    @property
+    def kept(self) -> Mapping[str, str]:
+        """What later exchanges will want to know, once the reply has ended."""
         ...
 
 
@@ -160,6 +199,28 @@ class Dialect(ABC):
     def write_model(self, model: ModelInfo) -> bytes:
         """Write one model, as the answer to a question for it."""
 
+    def crossing(self, request: Request, profile: Profile, losses: list[Loss]) -> Crossing | None:
+        """How a request of another dialect gets into this one; None where it can be written as it is.
+
+        Args:
+            request: of any dialect; one of this dialect may hold what only another provider can read.
+            profile: of the model it is for.
+            losses: takes what cannot be expressed.
+        """
+        return None
+
+    def spelled(self, setting: str) -> str:
+        """How a client of this dialect spells a setting, as ``generationConfig.topP`` for ``top_p``."""
+        return setting
+
+    def read_count(self, body: bytes) -> int:
+        """Read a provider's answer to how many tokens a prompt has; raises UpstreamBroken where it is none."""
+        raise NotImplementedError(f"{self.name} does not count tokens")
+
+    def write_count(self, tokens: int) -> bytes:
+        """Write such an answer."""
+        raise NotImplementedError(f"{self.name} does not count tokens")
+
     def example(self, model: str) -> str:
         """The smallest request for a model, for people to try; it holds no single quote."""
         return "{}"
@@ -180,13 +241,13 @@ class Endpoint:
         method: as ``POST``.
         path: an aiohttp pattern, as ``/v1beta/models/{model}:generateContent``.
         dialect: spoken there.
-        operation: what is asked there: an answer, the list of models, or the one model that ``{id}`` in the path names.
+        operation: what is asked there; for ``model`` the path has ``{id}``.
     """
 
     method: str
     path: str
     dialect: Dialect
-    operation: Literal["generate", "models", "model"] = "generate"
+    operation: Operation = "generate"
 
 
 # ---- commands -----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 
 from llmgw.errors import BadRequest, GatewayError, ModelNotFound, TooMany, Unauthorized, UpstreamBroken, UpstreamRefused
 from llmgw_dialects.openai_chat import DIALECT
-from llmgw_dialects.openai_chat.retry import duration, retry_after
+from llmgw_dialects.retry import duration, retry_after
 
 
 def body(**error: object) -> bytes:

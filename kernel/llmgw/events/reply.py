@@ -27,8 +27,10 @@ from llmgw.events.kinds import (
 from llmgw.model import (
     JSON,
     Audio,
+    Base64,
     Carrier,
     Citation,
+    Image,
     OpaquePart,
     Part,
     Reasoning,
@@ -73,6 +75,7 @@ class _Block:
     logprobs: list[JSON] = field(factory=list)
     carrier: Carrier | None = None
     extra: dict[str, Any] = field(factory=dict)
+    transcript: list[str] = field(factory=list)
 
     def joined(self, channel: Channel) -> tuple[str, ...]:
         parts = sorted(number for name, number in self.texts if name == channel)
@@ -89,6 +92,7 @@ class _Block:
                 citations=tuple(self.citations),
                 logprobs=self.logprobs or None,
                 carrier=self.carrier,
+                extras=self.extra,
                 **known,
             )
         if self.kind == "reasoning":
@@ -99,6 +103,7 @@ class _Block:
                 redacted=bool(self.meta.get("redacted")),
                 id=self.meta.get("id"),
                 status=self.meta.get("status"),
+                extras=self.extra,
             )
         if self.kind in ("tool_call", "custom_tool_call"):
             custom = self.kind == "custom_tool_call"
@@ -110,6 +115,7 @@ class _Block:
                 namespace=self.meta.get("namespace"),
                 item_id=self.meta.get("id"),
                 carrier=self.carrier,
+                extras=self.extra,
                 **{name: self.meta[name] for name in _CALL if name in self.meta},
             )
         if self.kind == "refusal":
@@ -117,8 +123,8 @@ class _Block:
         return self._opaque()
 
     def _opaque(self) -> Part:
-        if self.kind == "media" and self.meta.get("type") == "audio":
-            return Audio(id=self.meta.get("id"), transcript=self.meta.get("transcript"), expires_at=self.meta.get("expires_at"))
+        if self.kind == "media":
+            return self._media()
         if self.kind == "server_tool_call":
             return ServerToolCall(
                 tool=self.meta.get("tool", ""), id=self.meta.get("id"), input=self.meta.get("input"), raw=self.meta.get("raw")
@@ -128,6 +134,15 @@ class _Block:
                 tool=self.meta.get("tool", ""), id=self.meta.get("id"), output=self.meta.get("output"), raw=self.meta.get("raw")
             )
         return OpaquePart(dialect=self.meta.get("dialect", ""), type=self.meta.get("type", ""), raw=self.meta.get("raw"))
+
+    def _media(self) -> Part:
+        data = self.text("media")
+        blob = Base64(self.meta.get("media_type") or "", data) if data else None
+        if self.meta.get("type") == "image" and blob is not None:
+            return Image(blob, extras=self.extra)
+        words = (self.meta.get("transcript") or "") + "".join(self.transcript)
+        expires = self.extra.get("expires_at", self.meta.get("expires_at"))
+        return Audio(blob, id=self.meta.get("id"), transcript=words or None, expires_at=expires, extras=self.extra)
 
 
 @define(eq=False)
@@ -203,6 +218,8 @@ class Accumulator:
             block.carrier = event.value
         else:
             block.extra.update(event.value)
+            if isinstance(words := event.value.get("transcript"), str):
+                block.transcript.append(words)
 
 
 def fold(events: Iterable[Event]) -> Reply:
@@ -263,11 +280,17 @@ def _unfold_part(part: Part, index: int, choice: int) -> list[Event]:
             }
             meta = {name: value for name, value in known.items() if value is not None}
             inner = delta("input" if part.kind == "custom" else "args", part.arguments)
+        case Image(blob=Base64(media_type=media_type, data=data)) | Audio(blob=Base64(media_type=media_type, data=data)):
+            kind, meta = _unfold_opaque(part)
+            meta = {**meta, "media_type": media_type}
+            inner = delta("media", data)
         case Refusal():
             kind, inner = "refusal", delta("refusal", part.text)
             meta = {name: value for name in ("category", "explanation") if (value := getattr(part, name)) is not None}
         case _:
             kind, meta = _unfold_opaque(part)
+    if part.extras:
+        inner.append(BlockMeta(index=index, choice=choice, what="extra", value=dict(part.extras)))
     if carrier is not None:
         inner.append(BlockMeta(index=index, choice=choice, what="carrier", value=carrier))
     start = BlockStart(index=index, choice=choice, kind=kind, meta=meta)
@@ -282,7 +305,9 @@ def _unfold_opaque(part: Part) -> tuple[BlockKind, dict[str, Any]]:
             return "server_tool_result", {"tool": part.tool, "id": part.id, "output": part.output, "raw": part.raw}
         case Audio():
             known = {"type": "audio", "id": part.id, "transcript": part.transcript, "expires_at": part.expires_at}
-            return "media", known
+            return "media", {name: value for name, value in known.items() if value is not None}
+        case Image():
+            return "media", {"type": "image"}
         case OpaquePart():
             return "opaque", {"dialect": part.dialect, "type": part.type, "raw": part.raw}
         case _:

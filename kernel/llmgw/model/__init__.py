@@ -44,6 +44,7 @@ from llmgw.model.parts import (
     Video,
     texts,
 )
+from llmgw.model.profile import Profile
 from llmgw.model.request import Loss, ModelInfo, Prompt, Request
 from llmgw.model.settings import CachePolicy, OutputFormat, ReasoningConfig, Sampling, ServerState
 from llmgw.model.tools import BuiltinTool, CustomTool, FunctionTool, McpServer, Namespace, Tool, ToolChoice, ToolRef
@@ -80,6 +81,7 @@ __all__ = [
     "OutputFormat",
     "Part",
     "PlainText",
+    "Profile",
     "Prompt",
     "RawDoc",
     "Reasoning",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from attrs import field, frozen
@@ -103,9 +103,10 @@ class Citation:
 
 @frozen(kw_only=True)
 class Part(Node):
-    """A piece of an item."""
+    """A piece of an item; ``extras`` is what a dialect says of it that has no name here, by the dialect's name."""
 
     cache: CacheMark | None = None
+    extras: Mapping[str, JSON] = field(factory=dict, kw_only=True)
 
 
 @frozen

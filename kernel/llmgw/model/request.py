@@ -103,6 +103,10 @@ class Request:
         """A copy whose prompt differs in the fields named."""
         return evolve(self, prompt=evolve(self.prompt, **changes))
 
+    def saying(self, prompt: Prompt) -> Request:
+        """A copy with another prompt."""
+        return self if prompt is self._prompt else evolve(self, prompt=prompt)
+
     def with_model(self, model: str) -> Request:
         """A copy for another model, reading nothing."""
         if model == self.model:

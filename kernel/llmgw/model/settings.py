@@ -81,3 +81,5 @@ class ServerState:
     prompt_template: JSON = None
     cached_content: str | None = None
     container: JSON = None
+    thread: JSON = None
+    continuation: str | None = None

@@ -10,14 +10,18 @@ from llmgw import jsons
 from llmgw.errors import GatewayError, UpstreamError
 from llmgw.model import Loss, ModelInfo, Request
 from llmgw.stages import Dialect, Head, Reader, Relay, Writer
+from llmgw_dialects import failures
 from llmgw_dialects.openai_chat import errors, requests
 from llmgw_dialects.openai_chat import models as lists
-from llmgw_dialects.openai_chat.bodies import WholeWriter
+from llmgw_dialects.openai_chat.bodies import Gathered
+from llmgw_dialects.openai_chat.chunks import ChunkReader
+from llmgw_dialects.openai_chat.grammar import GRAMMAR, Ends
 from llmgw_dialects.openai_chat.losses import ReplyLosses
 from llmgw_dialects.openai_chat.names import NAME
-from llmgw_dialects.openai_chat.reading import StreamReader, WholeReader
-from llmgw_dialects.openai_chat.relaying import StreamRelay, WholeRelay
-from llmgw_dialects.openai_chat.writing import StreamWriter
+from llmgw_dialects.openai_chat.writing import ChatStreamWriter
+from llmgw_dialects.reading import StreamReader, WholeReader
+from llmgw_dialects.relaying import StreamRelay, WholeRelay
+from llmgw_dialects.writing import WholeWriter
 
 __all__ = ["DIALECT", "OpenAIChat"]
 
@@ -47,20 +51,22 @@ class OpenAIChat(Dialect):
 
     def reader(self, *, stream: bool) -> Reader:
         """Reads a reply event by event."""
-        return StreamReader() if stream else WholeReader()
+        return StreamReader(GRAMMAR, ChunkReader()) if stream else WholeReader(GRAMMAR, ChunkReader(whole=True))
 
     def relay(self, *, stream: bool) -> Relay:
         """Reads a reply only as far as its end must be known."""
-        return StreamRelay() if stream else WholeRelay()
+        return StreamRelay(GRAMMAR, Ends()) if stream else WholeRelay(GRAMMAR, ChunkReader(whole=True))
 
     def writer(self, request: Request, losses: list[Loss] | None = None) -> Writer:
         """Writes the reply to this request; of a reply of this dialect nothing is lost."""
         found = ReplyLosses([] if losses is None else losses)
-        return StreamWriter(request, found) if request.stream else WholeWriter(request, found)
+        if request.stream:
+            return ChatStreamWriter(request, found)
+        return WholeWriter(NAME, request, found, Gathered, lambda: ChunkReader(whole=True))
 
     def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         """Classify a provider's error."""
-        return errors.read_error(status, headers, body)
+        return failures.read_error(NAME, status, headers, body)
 
     def write_error(self, error: GatewayError) -> bytes:
         """A body from which the OpenAI SDK raises its own exception."""

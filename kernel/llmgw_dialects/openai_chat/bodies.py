@@ -6,91 +6,15 @@ from typing import Any
 
 from attrs import define, field
 
-from llmgw import jsons
-from llmgw.events import Accumulator, BlockDelta, BlockMeta, Choice, Error, Event, Frame, ResponseEnd, ResponseStart, Stop
+from llmgw.events import Accumulator, BlockDelta, BlockMeta, Choice, Event, ResponseStart, Stop
 from llmgw.model import JSON, Audio, OpaquePart, Part, Reasoning, Refusal, Request, Text, ToolCall
-from llmgw.splice import splice
-from llmgw_dialects.openai_chat.chunks import ChunkReader
+from llmgw_dialects.ids import minted
 from llmgw_dialects.openai_chat.citations import write_citation
-from llmgw_dialects.openai_chat.losses import ReplyLosses
-from llmgw_dialects.openai_chat.names import NAME, minted
-from llmgw_dialects.openai_chat.patch import patched
+from llmgw_dialects.openai_chat.names import NAME
 from llmgw_dialects.openai_chat.reasoning import carried_details
 from llmgw_dialects.openai_chat.stops import write_stop
 from llmgw_dialects.openai_chat.usage import write_usage
 from llmgw_dialects.openai_chat.writing import envelope
-
-
-@define(eq=False)
-class WholeWriter:
-    """Writes a whole body.
-
-    Args:
-        request: what it answers.
-        losses: takes what cannot be said.
-    """
-
-    request: Request
-    losses: ReplyLosses = field(factory=lambda: ReplyLosses([]))
-    _gathered: Gathered = field(factory=lambda: Gathered())
-    _frames: list[Frame] = field(factory=list)
-    _copied: list[Event] = field(factory=list)
-    """Events of a body that may yet leave as it came; folded only when one of them turns out to be changed."""
-    _touched: bool = False
-
-    @property
-    def content_type(self) -> str:
-        """Of what it writes."""
-        return "application/json"
-
-    def idle(self) -> bytes:
-        """Nothing: a body has no room for it."""
-        return b""
-
-    def feed(self, event: Event) -> bytes:
-        """Nothing, until the terminal event; and nothing for an error, which the application answers."""
-        self.losses.feed(event)
-        if event.frame is not None and (not self._frames or self._frames[-1] is not event.frame):
-            self._frames.append(event.frame)
-        if self._touched:
-            self._gathered.feed(event)
-        else:
-            self._copied.append(event)
-            if not event.pristine or _is_streamed(event):
-                self._touch()
-        if isinstance(event, Error) or not isinstance(event, ResponseEnd):
-            return b""
-        return self._body()
-
-    def _body(self) -> bytes:
-        body = self._whole()
-        if body is not None and not self._touched and len(self._copied) == sum(frame.count for frame in self._frames):
-            return body.data
-        self._touch()
-        if body is None:
-            return jsons.dumps(self._gathered.body(self.request, {}))
-        before = Gathered()
-        chunks = ChunkReader(whole=True)
-        for event in (*chunks.read(body.tree), *chunks.finish()):
-            before.feed(event)
-        was, now = before.body(self.request, body.tree), self._gathered.body(self.request, body.tree)
-        return splice(body.data, patched(body.tree, was, now))
-
-    def _whole(self) -> Frame | None:
-        """The provider's own body, if it sent one in this dialect."""
-        bodies = [frame for frame in self._frames if frame.dialect == NAME and frame.data.lstrip()[:1] == b"{"]
-        return bodies[0] if bodies else None
-
-    def _touch(self) -> None:
-        self._touched = True
-        for event in self._copied:
-            self._gathered.feed(event)
-        self._copied = []
-
-
-def _is_streamed(event: Event) -> bool:
-    """Whether it came in a frame of a stream, which is no body."""
-    return event.frame is not None and event.frame.data[:1] not in (b"{", b" ", b"\n", b"\r", b"\t", b"")
 
 
 @define(eq=False)

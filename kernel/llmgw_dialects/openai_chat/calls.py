@@ -19,7 +19,7 @@ from attrs import define, field
 from llmgw import jsons
 from llmgw.events import BlockDelta, BlockKind, BlockMeta, BlockStart, BlockStop, Channel, Event
 from llmgw.model import Carrier
-from llmgw_dialects.openai_chat.names import minted
+from llmgw_dialects.ids import minted
 
 
 @define(eq=False)

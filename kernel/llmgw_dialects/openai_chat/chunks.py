@@ -59,7 +59,7 @@ class ChunkReader:
     _id: str = ""
     _choices: dict[int, ChoiceReader] = field(factory=dict)
 
-    def read(self, tree: dict[str, Any]) -> list[Event]:
+    def read(self, name: str, tree: dict[str, Any]) -> list[Event]:
         """What one chunk, or a whole body, says; nothing if it says nothing."""
         events: list[Event] = []
         choices = choices_of(tree)

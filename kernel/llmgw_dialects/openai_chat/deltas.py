@@ -9,8 +9,9 @@ from attrs import define, field, frozen
 
 from llmgw.events import BlockDelta, BlockKind, BlockMeta, BlockStart, Event, Stop
 from llmgw.model import JSON, Carrier, Citation
+from llmgw_dialects.ids import minted
 from llmgw_dialects.openai_chat.citations import write_citation
-from llmgw_dialects.openai_chat.names import NAME, minted
+from llmgw_dialects.openai_chat.names import NAME
 from llmgw_dialects.openai_chat.reasoning import carried_details, extra_details
 from llmgw_dialects.openai_chat.stops import write_stop
 

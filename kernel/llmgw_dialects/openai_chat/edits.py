@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from llmgw.model import JSON, FunctionTool, Item, Node, Part, Prompt, RawDoc, Text, Tool, is_clean
+from llmgw.model import JSON, FunctionTool, Item, Part, Prompt, RawDoc, Text, Tool, is_clean
 from llmgw.splice import KEEP, Kept, Path
+from llmgw_dialects.edits import Read, Write, entries, entry, in_place, ours
+from llmgw_dialects.losses import Losses
 from llmgw_dialects.openai_chat.history import read_call, write_call
-from llmgw_dialects.openai_chat.losses import Losses
 from llmgw_dialects.openai_chat.messages import of_slot, read_message, write_content, write_flat, write_items
+from llmgw_dialects.openai_chat.names import NAME
 from llmgw_dialects.openai_chat.parts import read_part, write_part
-from llmgw_dialects.openai_chat.patch import patched
 from llmgw_dialects.openai_chat.settings import write_settings
 from llmgw_dialects.openai_chat.tools import read_function, read_tool, write_choice, write_function, write_tool
-
-_Read = Callable[[JSON, Path], Any]
-_Write = Callable[[Any], JSON]
+from llmgw_dialects.patch import patched
 
 
 class Edits:
@@ -36,7 +35,7 @@ class Edits:
 
     def template(self, prompt: Prompt) -> dict[str, Any]:
         """A template for the body that says this prompt."""
-        was, now = self._settings(self.before, Losses()), self._settings(prompt, self.losses)
+        was, now = self._settings(self.before, Losses(NAME)), self._settings(prompt, self.losses)
         template: Any = patched(self.tree, was, now)
         out: dict[str, Any] = dict.fromkeys(self.tree, KEEP) if template is KEEP else template
         out["messages"] = self._messages(prompt.items)
@@ -50,12 +49,12 @@ class Edits:
     # ---- messages
 
     def _messages(self, items: Sequence[Item]) -> Any:
-        if is_clean(items, len(self.before.items)) and self._in_place(items, ("messages",)):
+        if is_clean(items, len(self.before.items)) and in_place(items, self.before.items, self.doc):
             return KEEP
         out: list[Any] = []
         for item in items:
             path: Path = ("messages", len(out))
-            if self._ours(item, ("messages",)):
+            if ours(item, self.doc, ("messages",)):
                 out.append(self._message(item, path))
             else:
                 out += write_items([item], self.losses)
@@ -68,7 +67,7 @@ class Edits:
             return KEEP if moved is None else Kept(moved)
         original = item.source.value
         before = read_message(original, self.doc, item.source.path, getattr(item, "call_id", ""))
-        was, now = write_flat(before, original, Losses()), write_flat(item, original, self.losses)
+        was, now = write_flat(before, original, Losses(NAME)), write_flat(item, original, self.losses)
         template = patched(original, was, now, moved)
         if not isinstance(template, dict):  # only content or calls were changed, or nothing
             template = {key: KEEP if moved is None else Kept((*moved, key)) for key in original}
@@ -82,7 +81,9 @@ class Edits:
             return
         given = original.get("content")
         if isinstance(given, list):
-            template["content"] = self._entries(new, (*path, "content"), read_part, lambda part: write_part(part, self.losses))
+            template["content"] = entries(
+                new, self.doc, (*path, "content"), read_part, lambda part: write_part(part, self.losses)
+            )
         elif old != new:
             template["content"] = self._plain(given, new)
 
@@ -98,15 +99,20 @@ class Edits:
         if old == new and is_clean(new, len(old)):
             return
         if new:
-            entries = self._entries(new, (*path, "tool_calls"), read_call, lambda part: write_call(part, self.losses))
-            template["tool_calls"] = entries
+            template["tool_calls"] = entries(new, self.doc, (*path, "tool_calls"), read_call, self._call)
         elif original.get("tool_calls"):
             template.pop("tool_calls", None)
+
+    def _part(self, part: Part) -> JSON:
+        return write_part(part, self.losses)
+
+    def _call(self, part: Part) -> JSON:
+        return write_call(part, self.losses)
 
     # ---- tools
 
     def _tools(self, tools: Sequence[Tool], out: dict[str, Any]) -> None:
-        if is_clean(tools, len(self.before.tools)) and self._in_place(tools, None):
+        if is_clean(tools, len(self.before.tools)) and in_place(tools, self.before.tools, self.doc):
             return
         slots: dict[str, list[Tool]] = {"tools": [], "functions": [], "web_search_options": []}
         for tool in tools:
@@ -120,18 +126,18 @@ class Edits:
             config = getattr(slots["web_search_options"][0], "config", {})
             out["web_search_options"] = patched(self.tree["web_search_options"], self.tree["web_search_options"], config)
 
-    def _tool_list(self, key: str, tools: list[Tool], out: dict[str, Any], read: _Read, write: _Write | None) -> None:
+    def _tool_list(self, key: str, tools: list[Tool], out: dict[str, Any], read: Read, write: Write | None) -> None:
         if not tools:
             if self.tree.get(key):
                 out.pop(key, None)
             return
-        entries: list[Any] = []
+        written: list[Any] = []
         for tool in tools:
-            if write is None and not self._ours(tool, (key,)):
-                entries += write_tool(tool, self.losses)
+            if write is None and not ours(tool, self.doc, (key,)):
+                written += write_tool(tool, self.losses)
             else:
-                entries.append(self._entry(tool, (key, len(entries)), read, write or self._tool))
-        out[key] = entries
+                written.append(entry(tool, self.doc, (key, len(written)), read, write or self._tool))
+        out[key] = written
 
     def _tool(self, tool: Tool) -> JSON:
         written = write_tool(tool, self.losses)
@@ -139,35 +145,3 @@ class Edits:
 
     def _function(self, tool: Tool) -> JSON:
         return write_function(tool) if isinstance(tool, FunctionTool) else self._tool(tool)
-
-    # ---- lists of nodes
-
-    def _entries(self, nodes: Sequence[Node], path: Path, read: _Read, write: _Write) -> list[Any]:
-        out: list[Any] = []
-        for node in nodes:
-            entry = self._entry(node, (*path, len(out)), read, write)
-            if entry is not None:
-                out.append(entry)
-        return out
-
-    def _entry(self, node: Node, path: Path, read: _Read, write: _Write) -> Any:
-        """One node of a list: kept, changed, or new."""
-        if not self._ours(node, None) or node.source is None or not isinstance(node.source.path[-1], int):
-            return write(node)
-        moved = None if node.source.path == path else node.source.path
-        if node.clean:
-            return KEEP if moved is None else Kept(moved)
-        original = node.source.value
-        return patched(original, write(read(original, node.source.path)), write(node), moved)
-
-    def _ours(self, node: Node, under: Path | None) -> bool:
-        source = node.source
-        return source is not None and source.doc is self.doc and (under is None or source.path[: len(under)] == under)
-
-    def _in_place(self, nodes: Sequence[Node], under: Path | None) -> bool:
-        """Whether these nodes stand in the order of their bodies' text."""
-        paths = [node.source.path for node in nodes if node.source is not None and node.source.doc is self.doc]
-        return len(paths) == len(nodes) and paths == [node.source.path for node in self._read(under) if node.source is not None]
-
-    def _read(self, under: Path | None) -> Sequence[Node]:
-        return self.before.items if under == ("messages",) else self.before.tools

@@ -7,10 +7,11 @@ from typing import Any
 from llmgw import jsons
 from llmgw.model import JSON, Carrier, OpaquePart, Part, Reasoning, ToolCall
 from llmgw.splice import Path
-from llmgw_dialects.openai_chat.fields import invalid, opt_list, opt_string, string
-from llmgw_dialects.openai_chat.losses import Losses
+from llmgw_dialects.fields import invalid, opt_list, opt_string, string
+from llmgw_dialects.ids import minted
+from llmgw_dialects.losses import Losses
 from llmgw_dialects.openai_chat.marks import read_mark, write_mark
-from llmgw_dialects.openai_chat.names import NAME, minted
+from llmgw_dialects.openai_chat.names import NAME
 from llmgw_dialects.openai_chat.reasoning import carried_details, details_carrier, details_text
 
 PLAIN = ("reasoning_content", "reasoning")

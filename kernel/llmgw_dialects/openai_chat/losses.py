@@ -1,41 +1,14 @@
-"""What Chat Completions cannot say, gathered while a request or a reply is written."""
+"""What of a reply Chat Completions cannot say."""
 
 from __future__ import annotations
 
 from attrs import define, field
 
 from llmgw.events import BlockMeta, BlockStart, Event
-from llmgw.model import Carrier, Citation, Loss, Node
+from llmgw.model import Carrier, Citation, Loss
+from llmgw_dialects.fields import spelled
 from llmgw_dialects.openai_chat.citations import write_citation
-from llmgw_dialects.openai_chat.names import NAME, spelled
-
-
-@define(eq=False)
-class Losses:
-    """Gathers losses.
-
-    Args:
-        dialect: the client's.
-    """
-
-    dialect: str = ""
-    found: list[Loss] = field(factory=list)
-
-    def dropped(self, feature: str, value: str = "", node: Node | None = None) -> None:
-        """Something is not said at all."""
-        self.found.append(Loss(self._path(feature, node), feature, "dropped", value or self.dialect, NAME))
-
-    def approximated(self, feature: str, value: str, to: str, node: Node | None = None) -> None:
-        """Something is said less exactly."""
-        self.found.append(Loss(self._path(feature, node), feature, "approximated", value, to))
-
-    def emulated(self, feature: str, to: str, node: Node | None = None) -> None:
-        """Something is said by other means."""
-        self.found.append(Loss(self._path(feature, node), feature, "emulated", self.dialect, to))
-
-    @staticmethod
-    def _path(feature: str, node: Node | None) -> str:
-        return feature if node is None or node.source is None else spelled(node.source.path)
+from llmgw_dialects.openai_chat.names import NAME
 
 
 @define(eq=False)

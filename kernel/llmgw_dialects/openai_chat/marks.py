@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from llmgw.model import JSON, CacheMark, Node
-from llmgw_dialects.openai_chat.losses import Losses
+from llmgw_dialects.losses import Losses
 
 _KEYS: Final = ("prompt_cache_breakpoint", "cache_control")
 _TTLS: Final = {"5m": 300.0, "30m": 1800.0, "1h": 3600.0, "12h": 43200.0}

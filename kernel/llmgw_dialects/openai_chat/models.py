@@ -7,7 +7,7 @@ from typing import Any
 
 from llmgw import jsons
 from llmgw.model import JSON, ModelInfo
-from llmgw_dialects.openai_chat.errors import broken, loaded
+from llmgw_dialects.failures import broken, loaded
 
 
 def read_models(body: bytes) -> list[ModelInfo]:

@@ -24,8 +24,8 @@ from llmgw.model import (
     texts,
 )
 from llmgw.splice import Path
-from llmgw_dialects.openai_chat.fields import invalid, opt_string, string
-from llmgw_dialects.openai_chat.losses import Losses
+from llmgw_dialects.fields import invalid, opt_string, string
+from llmgw_dialects.losses import Losses
 from llmgw_dialects.openai_chat.marks import read_mark, write_mark
 from llmgw_dialects.openai_chat.names import NAME
 

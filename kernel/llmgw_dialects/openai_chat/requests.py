@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from llmgw import jsons
 from llmgw.errors import BadRequest, InvalidField
 from llmgw.model import JSON, Loss, Prompt, RawDoc, Request, sourced
-from llmgw.splice import KEEP, merged, splice
+from llmgw.splice import KEEP, splice
+from llmgw_dialects.addressing import addressed
+from llmgw_dialects.fields import invalid, opt_bool, opt_list, opt_object
+from llmgw_dialects.losses import Losses
 from llmgw_dialects.openai_chat.edits import Edits
-from llmgw_dialects.openai_chat.fields import invalid, opt_bool, opt_list, opt_object
-from llmgw_dialects.openai_chat.losses import Losses
 from llmgw_dialects.openai_chat.messages import read_messages, write_items
 from llmgw_dialects.openai_chat.names import NAME
 from llmgw_dialects.openai_chat.settings import read_settings, write_settings
 from llmgw_dialects.openai_chat.tools import read_choice, read_function, read_tool, read_web_search, write_choice, write_tool
 
-_MODEL: Final = re.compile(rb'"model"\s*+:\s*+("[^"\\]*+")')
-# leading members with plain values, then the model; possessive, so that it never looks twice
-_LEADING: Final = re.compile(
-    rb'\s*+\{\s*+(?:(?!"model")"[^"\\]*+"\s*+:\s*+(?:"[^"\\]*+"|[-0-9.eE+]++|true|false|null)\s*+,\s*+)*+' + _MODEL.pattern
-)
 _PEEK: Final = jsons.peeker(
     {"model": jsons.Once, "messages": [{"role": str}], "stream": bool | None, "stream_options": dict[str, Any] | None}
 )
@@ -120,12 +115,14 @@ def encode_request(request: Request) -> tuple[bytes, list[Loss]]:
     Returns:
         The body, and what it could not say.
     """
-    losses = Losses(request.dialect)
+    losses = Losses(NAME, request.dialect)
     raw = request.raw
     if raw is None or raw.dialect != NAME:
         return jsons.dumps(_written(request, losses)), losses.found
     if request.untouched:
-        return _addressed(request, raw), []
+        changes = _envelope(request, raw)
+        changes.pop("model", None)
+        return addressed(raw, request.model, changes), []
     template = Edits(raw, read_prompt(raw), losses).template(request.prompt)
     template.update(_envelope(request, raw))
     return splice(raw.data, template), losses.found
@@ -150,36 +147,6 @@ def _written(request: Request, losses: Losses) -> dict[str, JSON]:
     if tools or (prompt.tool_choice is not None and prompt.tool_choice.mode == "none"):
         out |= write_choice(prompt.tool_choice, False, losses)
     return {**out, **write_settings(prompt, {}, losses)}
-
-
-def _addressed(request: Request, raw: RawDoc) -> bytes:
-    """The client's own bytes, addressed to the provider's model."""
-    if (request.stream, request.stream_usage) != (raw.stream, raw.stream_usage):
-        return splice(raw.data, merged(raw.tree, _envelope(request, raw)))
-    if request.model == raw.model:
-        return raw.data
-    span = _model_span(raw)
-    if span is None:
-        return splice(raw.data, merged(raw.tree, {"model": request.model}))
-    return raw.data[: span[0]] + jsons.dumps(request.model) + raw.data[span[1] :]
-
-
-def _model_span(raw: RawDoc) -> tuple[int, int] | None:
-    """Where the model's name stands, if that can be told without reading the body.
-
-    Clients put it first, or once behind the messages. Inside a JSON string a quote is escaped, so ``"model"`` is always a
-    whole string; where it stands once it is the key at the top, unless that one is spelt with escapes.
-    """
-    data = raw.data
-    found = _LEADING.match(data)
-    if found is None:
-        at = data.find(b'"model"')
-        found = _MODEL.match(data, at)
-        if found is None or data.find(b'"model"', found.end()) >= 0 or b"\\u006" in data:
-            return None
-    elif raw.is_read and data.rfind(b'"model"') > found.end():  # the key is repeated, perhaps: the last one counts
-        return None
-    return found.span(1) if jsons.loads(found[1]) == raw.model else None
 
 
 def _envelope(request: Request, raw: RawDoc) -> dict[str, Any]:

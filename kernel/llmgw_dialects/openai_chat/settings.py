@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from llmgw.model import JSON, CachePolicy, OutputFormat, Prompt, ReasoningConfig, Sampling, ServerState
-from llmgw_dialects.openai_chat.fields import (
+from llmgw_dialects.fields import (
     invalid,
     opt_bool,
     opt_int,
@@ -15,7 +15,7 @@ from llmgw_dialects.openai_chat.fields import (
     opt_strings,
     string,
 )
-from llmgw_dialects.openai_chat.losses import Losses
+from llmgw_dialects.losses import Losses
 
 _SAME: Final = (
     "temperature", "top_p", "frequency_penalty", "presence_penalty", "top_k", "seed", "n", "logprobs", "top_logprobs",

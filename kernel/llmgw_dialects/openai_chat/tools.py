@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from llmgw.model import JSON, BuiltinTool, CustomTool, FunctionTool, McpServer, Namespace, Tool, ToolChoice, ToolRef
 from llmgw.splice import Path
-from llmgw_dialects.openai_chat.fields import invalid, opt_bool, opt_list, opt_object, opt_string, string
-from llmgw_dialects.openai_chat.losses import Losses
+from llmgw_dialects.fields import invalid, opt_bool, opt_list, opt_object, opt_string, string
+from llmgw_dialects.losses import Losses
 from llmgw_dialects.openai_chat.marks import read_mark, write_mark
 from llmgw_dialects.openai_chat.names import NAME
 

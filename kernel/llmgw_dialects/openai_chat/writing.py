@@ -7,91 +7,54 @@ original chunk, so that keys we do not know survive and nothing is sent twice.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 from attrs import define, field
 
 from llmgw import jsons, splice, sse
 from llmgw.events import BlockDelta, Error, Event, Frame, Progress, Raw, ResponseEnd, ResponseStart, Usage, UsageUpdate
 from llmgw.model import JSON, Request
+from llmgw_dialects.ids import minted
 from llmgw_dialects.openai_chat.deltas import Deltas, Piece
 from llmgw_dialects.openai_chat.errors import error_body
-from llmgw_dialects.openai_chat.losses import ReplyLosses
-from llmgw_dialects.openai_chat.names import NAME, choices_of, index_of, minted
+from llmgw_dialects.openai_chat.names import NAME, choices_of, index_of
 from llmgw_dialects.openai_chat.rebuilt import Rebuilder
 from llmgw_dialects.openai_chat.usage import write_usage
+from llmgw_dialects.writing import StreamWriter
 
-KEEP_ALIVE: Final = b": keep-alive\n\n"
 DONE: Final = b"data: [DONE]\n\n"
-_BLANK: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 
 @define(eq=False)
-class StreamWriter:
-    """Writes a stream.
+class ChatStreamWriter(StreamWriter):
+    """Writes a stream of chunks."""
 
-    Args:
-        request: what it answers.
-        losses: takes what cannot be said.
-    """
+    name: ClassVar[str] = NAME
+    keep_alive: ClassVar[bytes] = b": keep-alive\n\n"
 
-    request: Request
-    losses: ReplyLosses = field(factory=lambda: ReplyLosses([]))
     deltas: Deltas = field(factory=Deltas)
-    _frame: Frame | None = None
-    _group: list[Event] = field(factory=list)
-    _told: Frame | None = None
-    """The frame of which part was written anew; the keys we do not know went with it."""
-
     _start: ResponseStart | None = None
     _renamed: dict[str, JSON] = field(factory=dict)
     _begun: set[int] = field(factory=set)
     _usage: Usage | None = None
     _own: bool = False
-    _dangling: bool = False
 
-    @property
-    def content_type(self) -> str:
-        """Of what it writes."""
-        return "text/event-stream; charset=utf-8"
+    def _relays(self) -> bool:
+        return not self._renamed
 
-    def idle(self) -> bytes:
-        """A comment, which all SDKs skip."""
-        return KEEP_ALIVE
+    def _copied(self, frame: Frame, group: list[Event]) -> bytes:
+        self._note(frame, group)
+        for event in group:
+            self.deltas.note(event)
+        due = self._usage_due(group) if isinstance(group[-1], ResponseEnd) else b""
+        return due + self._as_it_came(frame)
 
-    def feed(self, event: Event) -> bytes:
-        """What the client gets for this event."""
-        self.losses.feed(event)
-        frame = event.frame if event.frame is not None and _is_ours(event.frame) else None
-        if frame is not None and self._frame is None and isinstance(event, Raw) and event.pristine and not self._renamed:
-            return self._separated(frame.data)  # relayed
-        out = b"" if frame is self._frame else self._flush()
-        if frame is None:
-            return self._separated(out + self._foreign(event))
-        self._frame = frame
-        self._group.append(event)
-        if len(self._group) >= frame.count or isinstance(event, (ResponseEnd, Error)):
-            out += self._flush()
-        return self._separated(out)
-
-    def _flush(self) -> bytes:
-        """What has come of the frame at hand."""
-        frame, group = self._frame, self._group
-        if frame is None or not group:
-            return b""
-        self._frame, self._group = None, []
+    def _note(self, frame: Frame, group: list[Event]) -> None:
         for event in group:
             if isinstance(event, ResponseStart):
                 self._begin(event)
         if not isinstance(group[0], BlockDelta):  # a chunk that only has a role is worth no piece, but it begins a choice
             self._begun.update(index_of(choice, n) for n, choice in enumerate(choices_of(frame.tree)))
-        if len(group) == frame.count and self._told is not frame and all(event.pristine for event in group):
-            for event in group:
-                self.deltas.note(event)
-            return self._usage_due(group) + self._copied(frame) if isinstance(group[-1], ResponseEnd) else self._copied(frame)
-        out = self._rebuilt(frame, [(event, list(self.deltas.pieces(event))) for event in group])
-        self._told = frame
-        return out
 
     def _begin(self, event: ResponseStart) -> None:
         """Remember who speaks; a name that was changed must be the same in each chunk."""
@@ -101,17 +64,18 @@ class StreamWriter:
             named = {"id": event.id, "created": event.created, "model": event.model}
             self._renamed = {key: value for key, value in named.items() if value is not None and value != tree.get(key)}
 
-    def _copied(self, frame: Frame) -> bytes:
+    def _as_it_came(self, frame: Frame) -> bytes:
         if not self._renamed or not isinstance(frame.tree, dict):
             return frame.data
         changed = {key: value for key, value in self._renamed.items() if key in frame.tree}
         _, data = sse.parse(frame.data)
         return frame.data if data is None else _framed(splice.splice(data, splice.merged(frame.tree, changed)))
 
-    def _rebuilt(self, frame: Frame, pieces: list[tuple[Event, list[Piece]]]) -> bytes:
+    def _rebuilt(self, frame: Frame, group: list[Event]) -> bytes:
+        self._note(frame, group)
         out = b""
         rest: list[tuple[Event, list[Piece]]] = []
-        for event, made in pieces:
+        for event, made in [(event, list(self.deltas.pieces(event))) for event in group]:
             match event:
                 case ResponseEnd():
                     out += self._chunk(frame, rest) + self._usage_due([event]) + DONE
@@ -141,7 +105,7 @@ class StreamWriter:
             case Raw() if event.dialect == NAME and event.payload is not None:
                 return _framed(jsons.dumps(event.payload))
             case Progress():
-                return KEEP_ALIVE
+                return self.keep_alive
             case _:
                 return b""
 
@@ -193,25 +157,12 @@ class StreamWriter:
     def _enveloped(self, rest: dict[str, JSON]) -> bytes:
         return _framed(jsons.dumps({**envelope(self._start, self.request, "chat.completion.chunk"), **rest}))
 
-    def _separated(self, out: bytes) -> bytes:
-        """A provider's last frame may lack its empty line; what comes behind it must not run into it."""
-        if out and self._dangling:
-            out = b"\n\n" + out
-        if out:
-            self._dangling = not out.endswith(_BLANK)
-        return out
-
 
 def envelope(start: ResponseStart | None, request: Request, kind: str) -> dict[str, JSON]:
     """Id, kind, time and model: the provider's, or such as are always the same for the same reply."""
     start = start or ResponseStart()
     ident = start.id or minted("chatcmpl-", start.created, start.model, request.model)
     return {"id": ident, "object": kind, "created": start.created or 0, "model": start.model or request.model}
-
-
-def _is_ours(frame: Frame) -> bool:
-    """Whether a frame can be copied into a stream; a whole body of this dialect cannot."""
-    return frame.dialect == NAME and frame.data[:32].lstrip()[:1] != b"{"
 
 
 def _framed(data: bytes) -> bytes:

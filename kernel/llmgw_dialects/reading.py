@@ -1,4 +1,4 @@
-"""A provider's reply becomes events: a stream frame by frame, a whole body at its end."""
+"""A provider's reply becomes events: a stream frame by frame, a whole body at its end. One machine for all dialects."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from attrs import define, field
 from llmgw import sse
 from llmgw.errors import UpstreamBroken, UpstreamRefused
 from llmgw.events import Error, Event, Frame, Progress, Raw, ResponseEnd, cut_short, framed
-from llmgw_dialects.openai_chat.chunks import ChunkReader
-from llmgw_dialects.openai_chat.errors import broken, error_in, find_error, loaded, refused_in_band
-from llmgw_dialects.openai_chat.names import NAME
+from llmgw_dialects.failures import broken, loaded, refused_in_band
+from llmgw_dialects.grammar import Grammar, ReplyReader, find_error
 
 EMPTY: Final = "it sent nothing"
 HELD: Final = 2**20
@@ -64,16 +63,21 @@ class StreamReader:
 
     An error of the provider's is told when the stream is closed, which may be soon: its frame then holds all bytes that
     followed, so that a client of this dialect gets them and yet nothing comes behind the terminal event.
+
+    Args:
+        grammar: the dialect's.
+        reply: reads the frames' JSON.
     """
 
+    grammar: Grammar
+    reply: ReplyReader
     _splitter: sse.Splitter = field(factory=sse.Splitter)
-    _chunks: ChunkReader = field(factory=ChunkReader)
     _words: LastWords = field(factory=LastWords)
     _ended: bool = False
 
     @property
     def ended(self) -> bool:
-        """Whether ``[DONE]`` has come, or there is no reading on."""
+        """Whether the terminal event or ``[DONE]`` has come, or there is no reading on."""
         return self._ended or self._words.ended
 
     @property
@@ -106,10 +110,10 @@ class StreamReader:
             return events
         self._ended = True
         if self._words:
-            return [*events, _in_band(self._words.take())]
-        if self._chunks.complete:
-            return [*events, ResponseEnd()]
-        return [*events, Error(error=cut_short() if self._chunks.started else cut_short(EMPTY))]
+            return [*events, self._in_band(self._words.take())]
+        if self.reply.complete:
+            return [*events, *self.reply.finish(), ResponseEnd()]
+        return [*events, Error(error=cut_short() if self.reply.started else cut_short(EMPTY))]
 
     def _frames(self, frames: list[bytes]) -> list[Event]:
         events: list[Event] = []
@@ -124,7 +128,7 @@ class StreamReader:
     def _last(self, frame: bytes) -> list[Event]:
         """A last frame without its empty line; one that breaks off in its JSON says nothing."""
         _, data = sse.parse(frame)
-        if data is not None and data != b"[DONE]" and loaded(data) is None and not self._chunks.empty:
+        if data is not None and data != b"[DONE]" and loaded(data) is None and not self.reply.empty:
             return []
         return self._frame(frame)
 
@@ -132,36 +136,52 @@ class StreamReader:
         name, data = sse.parse(frame)
         if data is None:
             return self._comment(frame)
-        made = Frame(NAME, frame)
+        made = Frame(self.grammar.name, frame)
         if data == b"[DONE]":
             return self._done(made)
         tree = loaded(data)
-        if name == "error" or (isinstance(tree, dict) and error_in(tree) is not None):
+        if name == "error" or (tree is not None and self.grammar.error_in(name, tree) is not None):
             self._words.add(frame)
             return []
         if not isinstance(tree, dict):
             self._ended = True
             return [Error(error=broken(data, "a stream of JSON objects was expected"))]
         made.tree = tree
-        return framed(self._chunks.read(tree) or [Raw(dialect=NAME, name=name, payload=tree)], made)
+        events = framed(self.reply.read(name, tree) or [Raw(dialect=self.grammar.name, name=name, payload=tree)], made)
+        self._ended = isinstance(events[-1], ResponseEnd | Error)
+        return events
 
     def _comment(self, frame: bytes) -> list[Event]:
-        if frame.lstrip()[:1] in (b"{", b"[", b"<") and not self._chunks.started:  # a page or an error instead of a stream
+        if frame.lstrip()[:1] in (b"{", b"[", b"<") and not self.reply.started:  # a page or an error instead of a stream
             self._words.add(frame)
             return []
-        return framed([Progress()], Frame(NAME, frame))
+        return framed([Progress()], Frame(self.grammar.name, frame))
 
     def _done(self, frame: Frame) -> list[Event]:
         self._ended = True
-        if self._chunks.empty:
-            return [*framed([Raw(dialect=NAME)], frame), Error(error=cut_short(EMPTY))]
-        return framed([*self._chunks.finish(), ResponseEnd()], frame)
+        if self.reply.empty:
+            return [*framed([Raw(dialect=self.grammar.name)], frame), Error(error=cut_short(EMPTY))]
+        return framed([*self.reply.finish(), ResponseEnd()], frame)
+
+    def _in_band(self, rest: bytes) -> Error:
+        """The terminal event for an error that came where a frame was expected."""
+        found = find_error(self.grammar, rest)
+        if found is None:
+            return Error(error=broken(rest, "a stream of events was expected"))
+        refused = refused_in_band(self.grammar.name, found.error, rest)
+        return framed([Error(error=refused)], Frame(self.grammar.name, rest))[0]
 
 
 @define(eq=False)
 class Body:
-    """Gathers a whole body, up to a limit."""
+    """Gathers a whole body, up to a limit.
 
+    Args:
+        grammar: the dialect's.
+        limit: bytes.
+    """
+
+    grammar: Grammar
     limit: int = sse.LIMIT
     _pieces: list[bytes] = field(factory=list)
     _size: int = 0
@@ -173,7 +193,7 @@ class Body:
             self._pieces.append(data)
 
     def take(self) -> tuple[bytes, dict[str, Any]]:
-        """The body, as bytes and as JSON, which is a chat completion.
+        """The body, as bytes and as JSON, which is a reply.
 
         Raises:
             UpstreamRefused: it is an error.
@@ -183,18 +203,28 @@ class Body:
             raise UpstreamBroken(f"The provider sent a reply of more than {self.limit} bytes.")
         data = b"".join(self._pieces)
         tree = loaded(data)
-        if isinstance(tree, dict) and (error := error_in(tree)) is not None:
-            raise refused_in_band(error, data)
-        if not isinstance(tree, dict) or not isinstance(tree.get("choices"), list):
-            raise broken(data, "a chat completion with a list of choices was expected")
+        if tree is not None and (error := self.grammar.error_in("", tree)) is not None:
+            raise refused_in_band(self.grammar.name, error, data)
+        if not isinstance(tree, dict) or not self.grammar.is_body(tree):
+            raise broken(data, f"{self.grammar.wanted} was expected")
         return data, tree
 
 
 @define(eq=False)
 class WholeReader:
-    """Reads a whole body, as the one chunk of a stream that is complete."""
+    """Reads a whole body, as the one frame of a stream that is complete.
 
-    _body: Body = field(factory=Body)
+    Args:
+        grammar: the dialect's.
+        reply: reads the body's JSON.
+    """
+
+    grammar: Grammar
+    reply: ReplyReader
+    _body: Body = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._body = Body(self.grammar)
 
     @property
     def ended(self) -> bool:
@@ -217,18 +247,8 @@ class WholeReader:
             data, tree = self._body.take()
         except (UpstreamBroken, UpstreamRefused) as error:
             return [Error(error=error)]
-        chunks = ChunkReader(whole=True)
-        events = [*chunks.read(tree), *chunks.finish()]
-        frame = Frame(NAME, data, tree=tree)
-        if chunks.empty:
-            return [*framed([*events, Raw(dialect=NAME)], frame), Error(error=cut_short("it has no choices"))]
+        events = [*self.reply.read("", tree), *self.reply.finish()]
+        frame = Frame(self.grammar.name, data, tree=tree)
+        if self.reply.empty:
+            return [*framed([*events, Raw(dialect=self.grammar.name)], frame), Error(error=cut_short("there is nothing in it"))]
         return framed([*events, ResponseEnd()], frame)
-
-
-def _in_band(rest: bytes) -> Error:
-    """The terminal event for an error that came where a frame was expected."""
-    found = find_error(rest)
-    if found is None:
-        return Error(error=broken(rest, "a stream of events was expected"))
-    refused = refused_in_band(found.error, rest)
-    return framed([Error(error=refused)], Frame(NAME, rest))[0]

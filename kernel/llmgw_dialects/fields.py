@@ -7,12 +7,19 @@ from typing import Any, Final
 from llmgw.errors import InvalidField
 from llmgw.model import JSON
 from llmgw.splice import Path
-from llmgw_dialects.openai_chat.names import spelled
 
 _CALLED: Final[dict[type, str]] = {
     dict: "an object", list: "an array", str: "a string", bool: "a boolean", int: "an integer", float: "a number",
     type(None): "null",
 }  # fmt: skip
+
+
+def spelled(path: Path) -> str:
+    """A path as OpenAI writes it in ``param``, and as clients of all dialects are told: ``messages[3].content[0].type``."""
+    out = ""
+    for step in path:
+        out += f"[{step}]" if isinstance(step, int) else f".{step}" if out else step
+    return out
 
 
 def invalid(path: Path, wanted: str, value: JSON = None) -> InvalidField:
