@@ -1,11 +1,12 @@
-"""Writes what README.md can be told by the tree: all that stands between ``<!-- NAME -->`` and ``<!-- /NAME -->``.
+"""Writes what pages can be told by the tree: all that stands between ``<!-- NAME -->`` and ``<!-- /NAME -->``.
 
 ::
 
     python docs/generate.py            writes
-    python docs/generate.py --check    writes nothing, and exits 1 with a diff where README.md is stale
+    python docs/generate.py --check    writes nothing, and exits 1 with a diff where a page is stale
 
-Plugins are read, never imported: one whose extra is not installed has its row all the same.
+Plugins are read, never imported: one whose extra is not installed has its row all the same. What the dialects carry is found
+out by asking them, with the same requests as the tests do (``tests/dialects/probes.py``).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from configparser import ConfigParser
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from attrs import frozen
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+TRANSLATION = ROOT / "docs/translation.md"
 PRESETS = ROOT / "backends/llmgw_openai_compatible/presets.yaml"
 FOLDERS = ("frontends", "backends", "plugins")
 
@@ -66,18 +69,21 @@ class Plugin:
 def main(argv: Sequence[str] | None = None) -> int:
     """Write or check; the exit code."""
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    options.add_argument("--check", action="store_true", help="write nothing; exit 1 with a diff where README.md is stale")
+    options.add_argument("--check", action="store_true", help="write nothing; exit 1 with a diff where a page is stale")
     check = options.parse_args(argv).check
-    old = README.read_text()
-    new = regenerated(old, BLOCKS)
-    if check:
-        sys.stdout.writelines(diff(old, new))
-        return int(old != new)
-    README.write_text(new)
-    return 0
+    stale = False
+    for page, blocks in PAGES.items():
+        old = page.read_text()
+        new = regenerated(old, blocks, page.name)
+        stale |= old != new
+        if check:
+            sys.stdout.writelines(diff(old, new, page.name))
+        else:
+            page.write_text(new)
+    return int(check and stale)
 
 
-def regenerated(text: str, blocks: Iterable[str]) -> str:
+def regenerated(text: str, blocks: Iterable[str], page: str = "README.md") -> str:
     """A page with these of its blocks made anew.
 
     Raises:
@@ -86,14 +92,14 @@ def regenerated(text: str, blocks: Iterable[str]) -> str:
     for name in blocks:
         found = re.findall(rf"<!-- {name} -->\n.*?<!-- /{name} -->", text, re.DOTALL)
         if len(found) != 1:
-            raise SystemExit(f"README.md must have '<!-- {name} -->' and '<!-- /{name} -->' once, each on a line of its own")
+            raise SystemExit(f"{page} must have '<!-- {name} -->' and '<!-- /{name} -->' once, each on a line of its own")
         text = text.replace(found[0], f"<!-- {name} -->\n\n{BLOCKS[name]()}\n\n<!-- /{name} -->")
     return text
 
 
-def diff(old: str, new: str) -> Iterator[str]:
+def diff(old: str, new: str, page: str = "README.md") -> Iterator[str]:
     """What `python docs/generate.py` would change, for people."""
-    return difflib.unified_diff(old.splitlines(True), new.splitlines(True), "README.md", "README.md, as it should be")
+    return difflib.unified_diff(old.splitlines(True), new.splitlines(True), page, f"{page}, as it should be")
 
 
 # ---- plugins ------------------------------------------------------------------------------------
@@ -203,8 +209,33 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([first, "|---" * len(head) + "|", *others])
 
 
-BLOCKS: dict[str, Callable[[], str]] = {"plugins": plugins_table, "presets": presets_table, "cli": cli_help}
-"""The blocks by their names in README.md."""
+# ---- what each pair of dialects carries ---------------------------------------------------------
+
+_MARKS = {"kept": "=", "emulated": "e", "approximated": "~", "dropped": "-", "refused": "400", "lost": "LOST"}
+
+
+def translation_table() -> str:
+    """How each feature of a request gets from each client's dialect into each provider's."""
+    sys.path.insert(0, str(ROOT / "tests/dialects"))
+    probes, crossings = import_module("probes"), import_module("crossings")
+    pairs = crossings.PAIRS
+
+    rows = []
+    for probe in probes.PROBES:
+        cells = [_MARKS[probes.tried(probe, front, back).verdict] if front in probe.bodies else "" for front, back in pairs]
+        rows.append((probe.name, *cells))
+    return table(("a request's", *(f"{front}→{back}" for front, back in pairs)), rows)
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "plugins": plugins_table,
+    "presets": presets_table,
+    "cli": cli_help,
+    "translation": translation_table,
+}
+"""The blocks by their names in the pages."""
+
+PAGES: dict[Path, tuple[str, ...]] = {README: ("plugins", "presets", "cli"), TRANSLATION: ("translation",)}
 
 
 if __name__ == "__main__":

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from typing import Any, ClassVar, Literal
 
-from attrs import define
+from attrs import define, field
+from llmgw_dialects.openai_responses import DIALECT as RESPONSES
 
-from llmgw import Backend, Gateway, HttpBackend, Misconfigured, Secret, Target, hookimpl
+from llmgw import (
+    Backend,
+    Dialect,
+    Gateway,
+    HttpBackend,
+    Misconfigured,
+    Operation,
+    Profile,
+    Request,
+    Secret,
+    Target,
+    hookimpl,
+)
 from llmgw.urls import problems
 from llmgw_dialects.openai_chat import DIALECT
+from llmgw_dialects.profiles import with_overrides
 
 VENDOR = "https://api.openai.com/v1"
 
@@ -23,21 +38,44 @@ class OpenAI(HttpBackend):
         base_url: OpenAI's, or that of a proxy or a test server before it.
         organization: sent as ``OpenAI-Organization``.
         project: sent as ``OpenAI-Project``.
+        api: ``responses``, ``chat``, or ``auto``: the client's own where it speaks one of them, for others Responses, which
+            keeps a model's thoughts from one turn to the next; another vendor's URL gets Chat Completions.
+        profile: what a model can do, where it is known better than here; fields of ``llmgw.Profile``.
     """
 
     dialect = DIALECT
     path = "/chat/completions"
+    paths: ClassVar[Mapping[Operation, str]] = {"count_tokens": "/responses/input_tokens", "compact": "/responses/compact"}
 
     name: str = "openai"
     api_key: Secret = Secret.env("OPENAI_API_KEY")
     base_url: str = VENDOR
     organization: str | None = None
     project: str | None = None
+    api: Literal["responses", "chat", "auto"] = "auto"
+    profile: dict[str, Any] = field(factory=dict)
 
     @hookimpl
     def backends(self, gateway: Gateway) -> Iterable[Backend] | None:
         """Only this one."""
         return [self]
+
+    def speaks(self, request: Request) -> Dialect:
+        """One of OpenAI's two dialects; only Responses counts tokens and shortens histories."""
+        if request.operation != "generate" or self.api == "responses":
+            return RESPONSES
+        if self.api == "chat" or request.dialect == DIALECT.name:
+            return DIALECT
+        return RESPONSES if request.dialect == RESPONSES.name or self.base_url.rstrip("/") == VENDOR else DIALECT
+
+    def url(self, target: Target, request: Request) -> str:
+        """Where this request goes."""
+        paths = {**self.paths, "generate": "/responses" if self.speaks(request) is RESPONSES else self.path}
+        return self.base_url.rstrip("/") + paths[request.operation]
+
+    def profile_of(self, dialect: Dialect, model: str) -> Profile:
+        """What the dialect knows of a model, and over it what the deployment says."""
+        return with_overrides(dialect.profile(model), self.profile)
 
     def headers(self, target: Target) -> Mapping[str, str]:
         """The key, and on whose account it is used."""

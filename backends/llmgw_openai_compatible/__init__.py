@@ -7,14 +7,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from attrs import define, field, frozen
 
-from llmgw import Backend, ConfigError, Gateway, HttpBackend, Misconfigured, ModelInfo, Secret, Target, hookimpl, nearest
+from llmgw import (
+    Backend,
+    ConfigError,
+    Dialect,
+    Gateway,
+    HttpBackend,
+    Misconfigured,
+    ModelInfo,
+    Profile,
+    Secret,
+    Target,
+    hookimpl,
+    nearest,
+)
 from llmgw.urls import problems
-from llmgw_dialects.openai_chat import DIALECT
+from llmgw_dialects.openai_chat import COMPATIBLE
+from llmgw_dialects.profiles import with_overrides
 
 if TYPE_CHECKING:
     from llmgw.model import Request
@@ -53,13 +67,18 @@ def presets() -> Mapping[str, Preset]:
 class Compatible(HttpBackend):
     """One such provider, made from the options and its preset."""
 
-    dialect = DIALECT
+    dialect = COMPATIBLE
     path = "/chat/completions"
 
     key: Secret | None = None
     needs_key: bool = False
     extra_headers: Mapping[str, str] = field(factory=dict)
     fixed_models: Sequence[str] = ()
+    known: Mapping[str, Any] = field(factory=dict)
+
+    def profile_of(self, dialect: Dialect, model: str) -> Profile:
+        """What the dialect knows of a model, and over it what the deployment says."""
+        return with_overrides(dialect.profile(model), self.known)
 
     def headers(self, target: Target) -> Mapping[str, str]:
         """The key as a bearer token, if there is one, and the deployment's own headers."""
@@ -108,6 +127,7 @@ class OpenAICompatible:
         api_key: instead of the preset's variable.
         headers: sent with every request.
         models: names to list, where the provider has no list.
+        profile: what a model can do, where it is known better than here; fields of ``llmgw.Profile``.
     """
 
     name: str = "openai-compatible"
@@ -116,6 +136,7 @@ class OpenAICompatible:
     api_key: Secret | None = None
     headers: dict[str, str] = field(factory=dict)
     models: list[str] = field(factory=list)
+    profile: dict[str, Any] = field(factory=dict)
 
     @staticmethod
     def describe() -> Iterable[str]:
@@ -145,7 +166,13 @@ class OpenAICompatible:
         key = self.api_key or (_key(preset, env) if preset and preset.key else None)
         needs_key = preset is not None and preset.needs_key and self.base_url is None
         return Compatible(
-            name=name, base_url=base_url, key=key, needs_key=needs_key, extra_headers=self.headers, fixed_models=self.models
+            name=name,
+            base_url=base_url,
+            key=key,
+            needs_key=needs_key,
+            extra_headers=self.headers,
+            fixed_models=self.models,
+            known=self.profile,
         )
 
 

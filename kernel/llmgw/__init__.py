@@ -28,18 +28,21 @@ from llmgw.events import Event, Events, Reply
 from llmgw.exchange import Exchange
 from llmgw.gateway import Gateway
 from llmgw.hookspecs import hookimpl
-from llmgw.model import Loss, ModelInfo, Request
+from llmgw.model import Loss, ModelInfo, Profile, Request
 from llmgw.nearest import nearest
 from llmgw.secret import Secret
 from llmgw.stages import (
     Backend,
     Clock,
     Command,
+    Count,
+    Crossing,
     Dialect,
     Endpoint,
     Filter,
     Head,
     Observer,
+    Operation,
     Principal,
     Reader,
     Route,
@@ -57,6 +60,8 @@ __all__ = [
     "Command",
     "Config",
     "ConfigError",
+    "Count",
+    "Crossing",
     "Dialect",
     "Endpoint",
     "Event",
@@ -76,7 +81,9 @@ __all__ = [
     "ModelNotFound",
     "NotFound",
     "Observer",
+    "Operation",
     "Principal",
+    "Profile",
     "Reader",
     "Redo",
     "Reply",

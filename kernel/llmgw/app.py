@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import aiohttp
 from aiohttp import web
 from attrs import define, field
 
-from llmgw import pipeline
+from llmgw import jsons, pipeline
 from llmgw.decoding import decoded
 from llmgw.errors import (
     BadRequest,
@@ -26,9 +26,10 @@ from llmgw.errors import (
 )
 from llmgw.events import Error, Events, ResponseEnd, cut_short
 from llmgw.exchange import ClientLeft, ClientStalled, Exchange
-from llmgw.model import Request
+from llmgw.model import Loss, Request
 from llmgw.nearest import nearest
 from llmgw.stages import Dialect, Endpoint, Head, Writer
+from llmgw.version import VERSION
 
 if TYPE_CHECKING:
     from llmgw.gateway import Gateway
@@ -38,7 +39,9 @@ log = logging.getLogger("llmgw")
 _STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
-async def handle(gateway: Gateway, endpoint: Endpoint, request: web.Request, *, matched: bool = False) -> web.StreamResponse:
+async def handle(
+    gateway: Gateway, endpoint: Endpoint, request: web.Request, *, matched: bool = False, rivals: Sequence[Endpoint] = ()
+) -> web.StreamResponse:
     """Serve one exchange, from the first header to its one end.
 
     Args:
@@ -46,13 +49,18 @@ async def handle(gateway: Gateway, endpoint: Endpoint, request: web.Request, *, 
         endpoint: whose path matched.
         request: aiohttp's.
         matched: whether the path is a pattern, so that the request has what it matched.
+        rivals: of other dialects at the same path.
     """
-    head = Head(request.method, request.path, request.match_info if matched else {}, request.query, request.headers)
+    match = request.match_info if matched else {}
+    head = Head(request.method, request.path, match, request.query, request.headers, endpoint.operation)
+    if rivals:
+        claimed = next((one for one in (endpoint, *rivals) if one.dialect.claims(head)), None)
+        endpoint, rivals = claimed or endpoint, () if claimed else rivals
     exchange = _begin(gateway, endpoint.dialect, head, request)
     client = Client(exchange, request)
     outcome: BaseException | None = None
     try:
-        await _answer(exchange, client, endpoint.operation)
+        await _answer(exchange, client, endpoint, [one.dialect for one in rivals])
     except GatewayError as error:
         outcome = error
     except asyncio.CancelledError as left:
@@ -100,6 +108,12 @@ def _end(exchange: Exchange, client: Client, outcome: BaseException | None) -> N
         observer.closed(outcome)
     if log.isEnabledFor(logging.DEBUG) or isinstance(outcome, UpstreamError | GatewayFault):
         _log(exchange, client, outcome)
+        for loss in exchange.losses:
+            log.debug("exchange %s lost: %s %s at %s (%s -> %s)", exchange.id, *_told(loss))
+
+
+def _told(loss: Loss) -> tuple[str, str, str, str, str]:
+    return loss.feature, loss.action, loss.path, loss.from_, loss.to
 
 
 def _log(exchange: Exchange, client: Client, outcome: BaseException | None) -> None:
@@ -116,16 +130,22 @@ def _log(exchange: Exchange, client: Client, outcome: BaseException | None) -> N
     )
 
 
-async def _answer(exchange: Exchange, client: Client, operation: str) -> None:
-    gateway = exchange.gateway
+async def _answer(exchange: Exchange, client: Client, endpoint: Endpoint, rivals: Sequence[Dialect]) -> None:
+    gateway, operation = exchange.gateway, endpoint.operation
     if gateway.implements("open_observer"):
         pipeline.open_observers(exchange)
     await authenticate(exchange)
-    if operation != "generate":
-        await client.reply(await _models(exchange, operation))
+    if operation in ("models", "model"):
+        await client.reply(await _models(exchange, operation, rivals))
+        return
+    if operation == "info":
+        await client.reply(_info(gateway, endpoint))
         return
     body = await read_body(exchange, client.request)
     request = exchange.dialect.read_request(exchange.head, body)
+    if operation == "count_tokens":
+        await client.reply(await _counted(exchange, request))
+        return
     client.begin(request)
     events = await pipeline.answer(exchange, request)
     try:
@@ -134,17 +154,54 @@ async def _answer(exchange: Exchange, client: Client, operation: str) -> None:
         await events.aclose()
 
 
-async def _models(exchange: Exchange, operation: str) -> web.Response:
-    models, dialect = await exchange.gateway.models(), exchange.dialect
+async def _counted(exchange: Exchange, request: Request) -> web.Response:
+    counted, dialect = await pipeline.count(exchange, request), exchange.dialect
+    own = counted.body and counted.dialect == dialect.name
+    headers = {"x-llmgw-exchange": exchange.id, **reply_headers(exchange)}
+    if counted.estimated:
+        headers["x-llmgw-estimated"] = "true"
+    body = counted.body if own else dialect.write_count(counted.tokens)
+    return web.Response(body=body, content_type="application/json", headers=headers)
+
+
+def _info(gateway: Gateway, endpoint: Endpoint) -> web.Response:
+    """What is served at this endpoint's port, for people who look."""
+    paths = [f"{one.method} {one.path}" for one in gateway.endpoints if one.port == endpoint.port]
+    body = {"service": "llmgw", "version": VERSION, "dialect": endpoint.dialect.name, "supported_endpoints": paths}
+    return web.Response(body=jsons.dumps(body), content_type="application/json")
+
+
+async def _models(exchange: Exchange, operation: str, rivals: Sequence[Dialect]) -> web.Response:
+    models = await exchange.gateway.models()
+    dialects = [exchange.dialect, *rivals]
     if operation == "models":
-        return web.Response(body=dialect.write_models(models), content_type="application/json")
+        return _agreed([dialect.write_models(models) for dialect in dialects])
     asked = exchange.head.match["id"]
     for model in models:
         if asked in (model.id, model.id.partition(":")[2]):
-            return web.Response(body=dialect.write_model(model), content_type="application/json")
+            return _agreed([dialect.write_model(model) for dialect in dialects])
     close = nearest(asked, [model.id for model in models])
     hint = f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
     raise ModelNotFound(f"No list of models has '{asked}'.{hint}")
+
+
+def _agreed(bodies: Sequence[bytes]) -> web.Response:
+    """One body in which each dialect's clients find what they look for: nobody can tell which of them has asked."""
+    if len(bodies) == 1:
+        return web.Response(body=bodies[0], content_type="application/json")
+    body: Any = {}
+    for one in bodies:
+        body = _united(body, jsons.loads(one))
+    return web.Response(body=jsons.dumps(body), content_type="application/json")
+
+
+def _united(one: Any, other: Any) -> Any:
+    """Both objects in one; the first goes before, and lists of objects are united entry by entry."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return {**other, **{key: _united(value, other[key]) if key in other else value for key, value in one.items()}}
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return [_united(first, second) for first, second in zip(one, other, strict=True)]
+    return one
 
 
 async def authenticate(exchange: Exchange) -> None:
@@ -351,6 +408,10 @@ class Client:
 def reply_headers(exchange: Exchange) -> dict[str, str]:
     """Headers that say what the provider said and what was lost on the way."""
     headers = dict(exchange.reply_headers)
+    told = {name.lower() for name in headers}
+    for name in exchange.dialect.request_ids:
+        if name not in told:
+            headers[name] = f"req_{exchange.id}"
     if exchange.losses:
         headers["x-llmgw-losses"] = ";".join(dict.fromkeys(loss.feature for loss in exchange.losses))
     return headers

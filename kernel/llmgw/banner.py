@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from llmgw.gateway import Gateway
 from llmgw.version import VERSION
 
 
-def banner(gateway: Gateway, address: str, notes: list[str]) -> str:
+def banner(gateway: Gateway, address: str, notes: list[str], ports: Mapping[int, int] | None = None) -> str:
     """Five lines, and one for each thing that was decided otherwise than asked.
 
     Args:
         gateway: about to serve.
         address: as ``http://127.0.0.1:8000``.
         notes: such decisions.
+        ports: further ones, by what front-ends asked for, which 0 is for any free one.
     """
     key = ' -H "Authorization: Bearer YOUR-KEY"' if gateway.authenticates else ""
     lines = [
         f"llmgw {VERSION} listens on {address} ({_who(gateway)})",
         f"  back-ends  {_backends(gateway)}",
-        f"  front-ends {', '.join(sorted({endpoint.path for endpoint in gateway.endpoints})) or 'none'}",
+        f"  front-ends {_frontends(gateway, ports or {})}",
         f"  on         {', '.join(item.id for item, _ in gateway.plugins)}{_off(gateway)}",
         f"  try        {_try(gateway, address, key)}",
     ]
@@ -33,6 +36,12 @@ def _backends(gateway: Gateway) -> str:
     described = [f"{name} ({backend.credential_state})" for name, backend in gateway.backends.items()]
     default = f"; default {gateway.default_backend}" if gateway.default_backend else "; no default: ask for backend:model"
     return (", ".join(described) + default) if described else "none"
+
+
+def _frontends(gateway: Gateway, ports: Mapping[int, int]) -> str:
+    """Where answers are to be had; what else is served, each client finds beside it."""
+    paths = dict.fromkeys((one.port, one.path) for one in gateway.endpoints if one.operation == "generate")
+    return ", ".join(path if port is None else f":{ports.get(port, port)}{path}" for port, path in paths) or "none"
 
 
 def _off(gateway: Gateway) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmgw import config as configuration
+from llmgw import items
 from llmgw.errors import ConfigError
 from llmgw.logs import LEVELS
 from llmgw.version import VERSION
@@ -98,7 +99,14 @@ def _add_serve(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     serve.add_argument("--log-level", choices=LEVELS, default="info", help="(default: info)")
     serve.add_argument("--log-format", choices=("text", "json"), default="text", help="(default: text)")
+    for flag, option in items.flags().items():
+        serve.add_argument(f"--{flag}", dest=option, type=_value, metavar="VALUE", help=f"the option {option.replace('.', ': ')}")
     serve.set_defaults(run=_serve)
+
+
+def _value(text: str) -> int | str:
+    """A flag's value, as YAML would read it."""
+    return int(text) if text.isdecimal() else text
 
 
 def _serve(args: argparse.Namespace) -> int:

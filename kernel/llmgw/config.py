@@ -7,6 +7,7 @@
     default_backend: acme                    # or acme:a-model
     backends:                                # a mapping: its keys are the ids in backend:model
       acme: {type: compatible, base_url: https://api.acme.ai/v1, api_key: env:ACME_API_KEY}
+    losses: {n: drop, input.audio: reject}   # what a provider cannot be told: reject, emulate, approximate or drop
     filters:                                 # a list, as all other sections: the order is the order
       - tidy
       - polite: {name: very-polite, word: kindly}
@@ -30,13 +31,14 @@ from attrs.validators import ge, le, min_len, optional
 from llmgw import items, yamls
 from llmgw.errors import ConfigError
 from llmgw.items import PluginItem
+from llmgw.losses import LossPolicy, Worst
 from llmgw.mistakes import in_order, told
 from llmgw.nearest import did_you_mean
 from llmgw.structure import Reading
 
 __all__ = ["AuthConfig", "Config", "PluginItem", "ProxyConfig", "load"]
 
-_KEYS = ("proxy", "auth", "default_backend", "defaults", *items.SECTIONS)
+_KEYS = ("proxy", "auth", "default_backend", "defaults", "losses", *items.SECTIONS)
 
 
 def _seconds(_: object, attribute: Attribute[float], value: float) -> None:
@@ -95,6 +97,7 @@ class Config:
     Args:
         proxy: how to listen and wait.
         auth: who may come in.
+        losses: the worst that may become of a feature that a provider cannot be told.
         items: the plugins, in the order of their registration.
         default_backend: the id of the back-end for requests that name none.
         default_model: what it is asked for where the request's model is not its own.
@@ -104,6 +107,7 @@ class Config:
 
     proxy: ProxyConfig = ProxyConfig()
     auth: AuthConfig = AuthConfig()
+    losses: LossPolicy = LossPolicy()
     items: tuple[PluginItem, ...] = ()
     default_backend: str | None = None
     default_model: str | None = None
@@ -120,6 +124,7 @@ def load(
     default_backend: str | None = None,
     disable_auth: bool | None = None,
     grace: float | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Config:
     """Read a deployment's configuration; whatever is given here goes before what the file says.
 
@@ -131,6 +136,7 @@ def load(
         default_backend: an id, or ``id:model``.
         disable_auth: as ``auth.disable_auth``.
         grace: as ``proxy.grace``.
+        options: of plugins, as ``PLUGIN.OPTION``.
 
     Raises:
         ConfigError: with all mistakes at once, except that those in plugins' options show when the plugins are loaded.
@@ -147,7 +153,8 @@ def load(
     config = Config(
         proxy=reading.read("proxy", proxy, ProxyConfig, ProxyConfig()),
         auth=reading.read("auth", auth, AuthConfig, AuthConfig()),
-        items=tuple(items.read(raw, reading)),
+        losses=LossPolicy(reading.read("losses", raw.get("losses") or {}, dict[str, Worst], {})),
+        items=tuple(items.read(raw, reading, options)),
         default_backend=backend,
         default_model=model,
         source=path,

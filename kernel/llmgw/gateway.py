@@ -131,6 +131,11 @@ class Gateway:
         return names[0] if len(names) == 1 else None
 
     @property
+    def ports(self) -> list[int]:
+        """Ports that front-ends want for themselves."""
+        return sorted({endpoint.port for endpoint in self.endpoints if endpoint.port is not None})
+
+    @property
     def authenticates(self) -> bool:
         """Whether somebody asks who is calling."""
         return self.implements("authenticate") and not self.config.auth.disable_auth

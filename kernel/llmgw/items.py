@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from llmgw.mistakes import Mistakes, told
 from llmgw.nearest import did_you_mean
@@ -39,13 +39,38 @@ class PluginItem:
     default: bool = False
 
 
-def read(raw: Mapping[str, Any], reading: Reading) -> Iterator[PluginItem]:
+def read(raw: Mapping[str, Any], reading: Reading, given: Mapping[str, Any] | None = None) -> Iterator[PluginItem]:
     """All plugins in the order of their registration; in a section the default set comes before what the file adds.
 
     Args:
         raw: the sections of the file.
         reading: gathers what is wrong.
+        given: options of plugins from the command line, as ``PLUGIN.OPTION``.
     """
+    given = given or {}
+    names: set[str] = set()
+    for item in _all(raw, reading):
+        names.add(item.name)
+        options = {key.partition(".")[2]: value for key, value in given.items() if key.partition(".")[0] == item.name}
+        yield evolve(item, options={**item.options, **options}) if options else item
+    for key in given:
+        if key.partition(".")[0] not in names:
+            reading.wrong("the command line", f"{key} is set, but {key.partition('.')[0]} is not on")
+
+
+def flags() -> dict[str, str]:
+    """Options of plugins that have a flag of their own on the command line: the flag's name, and ``PLUGIN.OPTION``."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        found = distribution("llmgw").entry_points.select(group="llmgw.flags")
+    except PackageNotFoundError:  # a checkout that nobody installed
+        return {}
+    # an entry point's value must be a Python name
+    return {one.name: f"{plugin.replace('_', '-')}.{option}" for one in found for plugin, _, option in [one.value.partition(".")]}
+
+
+def _all(raw: Mapping[str, Any], reading: Reading) -> Iterator[PluginItem]:
     named = {section: list(_named(section, raw.get(section), reading)) for section in SECTIONS}
     defaults = list(_defaults(raw.get("defaults"), named, reading))
     for section in SECTIONS:

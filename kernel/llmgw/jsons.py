@@ -50,13 +50,41 @@ def dumps(value: Any) -> bytes:
         TypeError: something in it is no JSON value.
     """
     try:
-        return orjson.dumps(value)
+        return orjson.dumps(value, default=_exactly)
     except orjson.JSONEncodeError:
         try:
-            text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+            text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_read_again)
             return text.encode()
         except UnicodeEncodeError:
-            return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+            return json.dumps(value, separators=(",", ":"), allow_nan=False, default=_read_again).encode()
+
+
+class Exact:
+    """A JSON text that ``loads`` has accepted and ``dumps`` writes as it is: its integers keep all their digits."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Exact) and self.data == other.data
+
+    def __hash__(self) -> int:
+        return hash(self.data)
+
+
+def _exactly(value: Any) -> Any:
+    if isinstance(value, Exact):
+        return orjson.Fragment(value.data)
+    raise TypeError(f"{type(value).__name__} is no JSON value")
+
+
+def _read_again(value: Any) -> Any:
+    """For the standard library, which takes no text."""
+    if isinstance(value, Exact):
+        return json.loads(value.data)
+    raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
 class Once:

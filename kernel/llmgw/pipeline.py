@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from attrs import define, evolve, field
 
 from llmgw import chat
-from llmgw.errors import ClientError, GatewayError, GatewayFault, Misconfigured, Redo
+from llmgw.errors import ClientError, GatewayError, GatewayFault, Misconfigured, Redo, UpstreamError
 from llmgw.events import (
     BlockDelta,
     BlockMeta,
@@ -31,7 +31,8 @@ from llmgw.events import (
 )
 from llmgw.model import Request
 from llmgw.route import select
-from llmgw.stages import Filter, Observer, Route, Target
+from llmgw.stages import Count, Filter, Observer, Route, Target
+from llmgw.tokens import estimated
 
 if TYPE_CHECKING:
     from llmgw.exchange import Exchange
@@ -40,6 +41,9 @@ log = logging.getLogger("llmgw.pipeline")
 
 MOST_REDOS = 5
 """Attempts that filters may splice into one reply: a filter that never has enough must not run for ever."""
+
+_UNCOUNTED = frozenset({404, 405})
+"""Statuses of a provider that has no such path."""
 
 MOST_HELD = 1000
 """Events without meaning (keep-alives above all) that are held before an attempt is committed all the same."""
@@ -74,6 +78,46 @@ async def answer(exchange: Exchange, request: Request) -> Events:
     if not filters:
         return _attempts(exchange, request)
     return Passage(exchange, filters).run(request)
+
+
+async def count(exchange: Exchange, request: Request) -> Count:
+    """How many tokens a prompt has, as the filters leave it: the provider's count, or else an estimate.
+
+    Args:
+        exchange: authenticated.
+        request: as the client's dialect read it.
+
+    Raises:
+        GatewayError: no back-end has the model, or the provider refused the request itself.
+    """
+    gateway = exchange.gateway
+    for one in gateway.hook.open_filter(exchange=exchange) if gateway.implements("open_filter") else ():
+        outcome = request if one is None else await one.request(request)
+        if isinstance(outcome, Reply):  # nothing will be asked of a provider
+            return _estimate(request)
+        request = outcome
+    route = _open_route(exchange, request)
+    try:
+        target = await _next_target(route, exchange, request, None)
+    finally:
+        if route is not None:
+            await route.aclose()
+    backend = None if target is None else exchange.backend(target)
+    if target is None or backend is None:
+        raise Misconfigured("The route gave no target for this model.")
+    exchange.target = target
+    try:
+        counted = await backend.count(exchange, target, request.with_model(target.model))
+    except UpstreamError as error:
+        if error.status < 500 and error.status not in _UNCOUNTED:
+            raise
+        log.info("%s: '%s' does not count tokens (%s), so they are estimated", exchange.id, target.backend, error.message)
+        counted = None
+    return counted or _estimate(request)
+
+
+def _estimate(request: Request) -> Count:
+    return Count(estimated(request.prompt), estimated=True)
 
 
 def open_observers(exchange: Exchange) -> None:

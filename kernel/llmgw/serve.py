@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 
 from attrs import evolve, frozen
@@ -26,6 +27,9 @@ from llmgw.server import Server
 from llmgw.workers import CannotListen, Supervisor, bind
 
 log = logging.getLogger("llmgw")
+
+Sockets = dict[int | None, socket.socket]
+"""By the port that endpoints name; None is the gateway's own."""
 
 
 @frozen
@@ -57,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         default_backend=args.default_backend,
         disable_auth=args.disable_auth,
         grace=args.grace,
+        options={option: value for option, value in vars(args).items() if "." in option and value is not None},
     )
     if args.workers < 1:
         raise ConfigError(f"there must be at least one worker, found {args.workers} @ --workers")
@@ -130,26 +135,43 @@ def _run(
     admit: Callable[[Gateway], None],
 ) -> int:
     if workers == 1:
-        return _process(load, gateway, bind(listening.host, listening.port), listening, factory, admit)
-    # Bound and never listened on: it keeps the port ours while workers come and go, and finds a free one where 0 was asked for.
-    holder = bind(listening.host, listening.port, shared=True)
-    port = holder.getsockname()[1]
+        return _process(load, gateway, _bound(gateway, listening), listening, factory, admit)
+    # Bound and never listened on: they keep the ports ours while workers come and go, and find a free one where 0 was asked for.
+    holders = _bound(gateway, listening, shared=True)
+    ports = {name: holder.getsockname()[1] for name, holder in holders.items()}
 
     def work(number: int) -> int:
-        holder.close()
-        sock = bind(listening.host, port, shared=True)
-        announced = evolve(listening, port=port) if number == 0 else None
+        for holder in holders.values():
+            holder.close()
+        sockets = {name: bind(listening.host, port, shared=True) for name, port in ports.items()}
+        announced = evolve(listening, port=ports[None]) if number == 0 else None
         made = Gateway.build(load())
         admit(made)
-        return _process(load, made, sock, announced, factory, admit)
+        return _process(load, made, sockets, announced, factory, admit)
 
     return Supervisor(workers, work).run()
+
+
+def _bound(gateway: Gateway, listening: Listening, *, shared: bool = False) -> Sockets:
+    """The gateway's own socket, and those that front-ends want for themselves.
+
+    Raises:
+        ConfigError: a front-end wants the gateway's own.
+        CannotListen: one is taken.
+    """
+    wanted: dict[int | None, int] = {None: listening.port} | {port: port for port in gateway.ports}
+    if listening.port and listening.port in gateway.ports:
+        raise ConfigError(f"a front-end wants port {listening.port} for itself, which is the gateway's own @ proxy.port")
+    with ExitStack() as stack:
+        sockets = {name: stack.enter_context(bind(listening.host, port, shared=shared)) for name, port in wanted.items()}
+        stack.pop_all()  # they are the caller's now
+        return sockets
 
 
 def _process(
     load: Callable[[], Config],
     gateway: Gateway,
-    sock: socket.socket,
+    sockets: Sockets,
     announced: Listening | None,
     factory: Callable[[], asyncio.AbstractEventLoop] | None,
     admit: Callable[[Gateway], None],
@@ -157,12 +179,16 @@ def _process(
     def announce(running: Gateway, address: str) -> None:
         _settle()
         if announced is not None:
-            print(banner(running, address, list(announced.notes)), flush=True)
+            ports = {name: sock.getsockname()[1] for name, sock in sockets.items() if name is not None}
+            print(banner(running, address, list(announced.notes), ports), flush=True)
 
+    doors = {name: sock for name, sock in sockets.items() if name is not None}
     failed = False
     try:
-        with sock, asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(Server(load, admit=admit, announce=announce).serve(gateway, sock))
+        with ExitStack() as stack, asyncio.Runner(loop_factory=factory) as runner:
+            for sock in sockets.values():
+                stack.enter_context(sock)
+            runner.run(Server(load, admit=admit, announce=announce).serve(gateway, sockets[None], doors))
     except* Exception:  # a plugin's lifespan may raise anything
         log.exception("the gateway could not serve")
         failed = True

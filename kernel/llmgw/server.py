@@ -6,7 +6,8 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
@@ -14,13 +15,13 @@ from aiohttp import web
 from attrs import define, field
 
 from llmgw import app, jsons
-from llmgw.config import Config, ProxyConfig
+from llmgw.config import Config
 from llmgw.errors import BadRequest, ConfigError, GatewayError, MethodNotAllowed, NotFound, ShuttingDown
 from llmgw.exchange import Exchange
 from llmgw.gateway import Gateway
 from llmgw.nearest import nearest
 from llmgw.pulse import Pulse
-from llmgw.stages import Clock, Head
+from llmgw.stages import Clock, Endpoint, Head
 from llmgw.version import VERSION
 
 log = logging.getLogger("llmgw")
@@ -40,23 +41,51 @@ SAME_SIGNAL = 0.5
 
 @define(eq=False)
 class Table:
-    """The paths of one generation."""
+    """The paths of one generation at one port.
+
+    Args:
+        gateway: the generation.
+        port: as its endpoints name it; None is the gateway's own.
+        health: answers whether it can serve.
+    """
 
     gateway: Gateway
+    port: int | None = None
+    health: Callable[[], web.Response] | None = None
     _exact: dict[tuple[str, str], Handler] = field(factory=dict)
     _patterns: web.UrlDispatcher = field(factory=web.UrlDispatcher)
 
     @classmethod
-    def of(cls, gateway: Gateway) -> Table:
+    def of(cls, gateway: Gateway, port: int | None = None, health: Callable[[], web.Response] | None = None) -> Table:
         """Endpoints of front-ends first, then the further routes of plugins, behind the same authentication."""
-        table = cls(gateway)
-        for endpoint in gateway.endpoints:
-            table._add(endpoint.method, endpoint.path, partial(app.handle, gateway, endpoint, matched="{" in endpoint.path))
-        if gateway.endpoints:  # whose dialect refuses strangers
+        table = cls(gateway, port, health)
+        for (method, path), endpoints in table._grouped().items():
+            table._add(method, path, table._handler(*endpoints))
+        if gateway.endpoints and port is None:  # whose dialect refuses strangers
             for routes in gateway.hook.extra_routes(gateway=gateway):
                 for one in routes or ():
                     table._patterns.add_route(one.method, one.path, partial(_guarded, gateway, one.handler))
         return table
+
+    def _grouped(self) -> dict[tuple[str, str], list[Endpoint]]:
+        """Endpoints by method and path; of one dialect only the first."""
+        groups: dict[tuple[str, str], list[Endpoint]] = {}
+        for endpoint in self._endpoints:
+            group = groups.setdefault((endpoint.method, endpoint.path), [])
+            if all(one.dialect is not endpoint.dialect for one in group):
+                group.append(endpoint)
+        return groups
+
+    @property
+    def _endpoints(self) -> list[Endpoint]:
+        return [endpoint for endpoint in self.gateway.endpoints if endpoint.port == self.port]
+
+    def _handler(self, endpoint: Endpoint, *rivals: Endpoint) -> Handler:
+        if endpoint.operation == "health" and self.health is not None:
+            return partial(_healthy, self.health)
+        if rivals:
+            return partial(app.handle, self.gateway, endpoint, matched="{" in endpoint.path, rivals=rivals)
+        return partial(app.handle, self.gateway, endpoint, matched="{" in endpoint.path)
 
     def _add(self, method: str, path: str, handler: Handler) -> None:
         if "{" in path:
@@ -81,13 +110,17 @@ class Table:
             methods |= why.allowed_methods
         if methods:
             use = f"{request.path} is served, but not under {request.method}: use {' or '.join(sorted(methods))}."
-            response = _refuse(self.gateway, request, MethodNotAllowed(use))
+            response = _refuse(self.gateway, self.port, request, MethodNotAllowed(use))
             response.headers["allow"] = ", ".join(sorted(methods))  # RFC 9110, 15.5.6
             return response
-        served = sorted({endpoint.path for endpoint in self.gateway.endpoints})
+        served = sorted({endpoint.path for endpoint in self._endpoints}) or ["nothing at this port any more"]
         close = nearest(request.path, served)
         hint = f"Did you mean {close[0]}?" if close else f"Served are: {', '.join(served)}."
-        return _refuse(self.gateway, request, NotFound(f"There is no {request.path[:200]} here. {hint}"))
+        return _refuse(self.gateway, self.port, request, NotFound(f"There is no {request.path[:200]} here. {hint}"))
+
+
+async def _healthy(health: Callable[[], web.Response], request: web.Request) -> web.StreamResponse:
+    return health()
 
 
 async def _guarded(gateway: Gateway, handler: Handler, request: web.Request) -> web.StreamResponse:
@@ -99,16 +132,17 @@ async def _guarded(gateway: Gateway, handler: Handler, request: web.Request) -> 
         return app.error_response(exchange, error)
 
 
-def _refuse(gateway: Gateway, request: web.BaseRequest, error: GatewayError) -> web.Response:
+def _refuse(gateway: Gateway, port: int | None, request: web.BaseRequest, error: GatewayError) -> web.Response:
     if gateway.endpoints:
-        return app.error_response(_passer_by(gateway, request), error)
+        return app.error_response(_passer_by(gateway, request, port), error)
     return web.Response(status=error.status, text=error.message)
 
 
-def _passer_by(gateway: Gateway, request: web.BaseRequest) -> Exchange:
+def _passer_by(gateway: Gateway, request: web.BaseRequest, port: int | None = None) -> Exchange:
     """What a request beside the pipeline is, so that plugins can tell who is calling: an exchange that nobody counts."""
     head = Head(request.method, request.path, {}, request.query, request.headers)
-    return Exchange(gateway, gateway.endpoints[0].dialect, head, request.remote or "")
+    first = next((endpoint for endpoint in gateway.endpoints if endpoint.port == port), gateway.endpoints[0])
+    return Exchange(gateway, first.dialect, head, request.remote or "")
 
 
 class _Connection(web.RequestHandler):
@@ -202,36 +236,52 @@ class Server:
     signals: bool = True
     stopping: asyncio.Event = field(factory=asyncio.Event)
     hurry: asyncio.Event = field(factory=asyncio.Event)
-    table: Table = field(init=False)
+    tables: dict[int | None, Table] = field(factory=dict, init=False)
+    """By port, as endpoints name it; None is the gateway's own."""
     _generation: Generation | None = field(default=None, init=False)
     _alive: set[Generation] = field(factory=set, init=False)
     _reloading: asyncio.Lock = field(factory=asyncio.Lock, init=False)
     _stopped_at: float = field(default=0.0, init=False)
     _tasks: asyncio.TaskGroup = field(factory=asyncio.TaskGroup, init=False)
 
-    async def serve(self, gateway: Gateway, sock: socket.socket) -> None:
-        """Serve on a bound socket until SIGTERM or SIGINT; SIGHUP reloads.
+    @property
+    def gateway(self) -> Gateway:
+        """The current generation."""
+        return self.tables[None].gateway
+
+    async def serve(self, gateway: Gateway, sock: socket.socket, doors: Mapping[int, socket.socket] | None = None) -> None:
+        """Serve on bound sockets until SIGTERM or SIGINT; SIGHUP reloads.
 
         Args:
             gateway: the first generation, built.
             sock: bound, not yet listening.
+            doors: further ones, by the ports that endpoints name.
         """
-        async with self._tasks:
+        further: dict[int | None, socket.socket] = {port: door for port, door in (doors or {}).items()}  # noqa: C416 -- of wider keys
+        sockets = {None: sock, **further}
+        self.tables = dict.fromkeys(sockets, Table(gateway))
+        async with self._tasks, AsyncExitStack() as stack:
             await self._switch(gateway)
-            runner = self._runner(gateway)
-            await runner.setup()
-            site = web.SockSite(runner, sock, backlog=BACKLOG)
-            await site.start()
+            sites = [await self._open(gateway, port, one, stack) for port, one in sockets.items()]
             if self.signals:
                 self._listen_to_signals()
             self.announce(gateway, _address(sock))
             await self.stopping.wait()
-            await self._drain(self.table.gateway.config.proxy.grace, site, runner)
+            await self._drain(self.gateway.config.proxy.grace, sites)
+            await stack.aclose()
             async with self._reloading:  # one that is under way makes no generation that nobody ends
                 for generation in self._alive:
                     generation.over.set()
 
-    def _runner(self, gateway: Gateway) -> web.ServerRunner:
+    async def _open(self, gateway: Gateway, port: int | None, sock: socket.socket, stack: AsyncExitStack) -> web.SockSite:
+        runner = self._runner(gateway, port)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        site = web.SockSite(runner, sock, backlog=BACKLOG)
+        await site.start()
+        return site
+
+    def _runner(self, gateway: Gateway, port: int | None) -> web.ServerRunner:
         """aiohttp's low-level server: its application freezes its table of paths when it starts, ours changes with a reload."""
         proxy, loop = gateway.config.proxy, asyncio.get_running_loop()
 
@@ -239,8 +289,8 @@ class Server:
             return web.Request(message, payload, protocol, writer, task, loop, client_max_size=0)  # see app.read_body
 
         server = _Listener(
-            self._serve,
-            lambda request, error: _refuse(self.table.gateway, request, error),
+            partial(self._serve, port),
+            lambda request, error: _refuse(self.gateway, port, request, error),
             request_factory=request,
             access_log=None,
             auto_decompress=False,  # it would inflate a bomb piece by piece; see llmgw.decoding
@@ -251,14 +301,14 @@ class Server:
         )
         return web.ServerRunner(server, shutdown_timeout=LAST_WORDS)
 
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
+    async def _serve(self, port: int | None, request: web.Request) -> web.StreamResponse:
         if self.stopping.is_set() and request.protocol is not None:
             request.protocol.close()  # behind this answer: who comes over a connection that was kept is answered still
         if request.path == "/health":
             return self.health()
         if request.headers.get("expect", "").lower() == "100-continue" and request.transport is not None:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        return await self.table.serve(request)
+        return await self.tables[port].serve(request)
 
     # ---- reload
 
@@ -269,15 +319,15 @@ class Server:
         assert generation.started is not None
         try:
             await generation.started
-            table = Table.of(gateway)
+            tables = {port: Table.of(gateway, port, self.health) for port in self.tables}
         except Exception:  # whatever a plugin raises: what was opened is closed before it goes on
             generation.over.set()
             await task
             raise
-        old, self._generation, self.table = self._generation, generation, table
+        old, self._generation, self.tables = self._generation, generation, tables
         self._alive.add(generation)
         if old is not None:
-            _warn_of_restart(old.gateway.config.proxy, gateway.config.proxy)
+            _warn_of_restart(old.gateway, gateway)
             self._tasks.create_task(self._retire(old))
 
     async def _retire(self, generation: Generation) -> None:
@@ -323,15 +373,15 @@ class Server:
             self.hurry.set()
         self.stopping.set()
 
-    async def _drain(self, grace: float, site: web.SockSite, runner: web.ServerRunner) -> None:
+    async def _drain(self, grace: float, sites: Sequence[web.SockSite]) -> None:
         """No new connections; running exchanges may finish within the grace, then they end with an error."""
         log.info("stopping: %d exchanges may finish within %g s", len(self._running()), grace)
-        await site.stop()
+        for site in sites:
+            await site.stop()
         await self._finished(grace)
         for exchange in self._running():
             exchange.interrupt(ShuttingDown("The gateway is stopping. Ask again; another instance will answer.", retry_after=1))
         await _ended(self._running(), LAST_WORDS)
-        await runner.cleanup()
 
     async def _finished(self, seconds: float) -> None:
         """Wait until nothing runs, or the time is over, or somebody is in a hurry."""
@@ -351,16 +401,22 @@ class Server:
 
     def health(self) -> web.Response:
         """200 when it can serve, 503 and why when it cannot."""
-        gateway = self.table.gateway
+        gateway = self.gateway
         why = "stopping" if self.stopping.is_set() else gateway.ready
         body = {"status": "ok" if why is None else "unavailable", "version": VERSION} | ({"why": why} if why else {})
         return web.Response(status=200 if why is None else 503, body=jsons.dumps(body), content_type="application/json")
 
 
-def _warn_of_restart(old: ProxyConfig, new: ProxyConfig) -> None:
-    for name in ("host", "port", "keepalive_timeout"):
-        if getattr(old, name) != getattr(new, name):
-            log.warning("proxy.%s has changed, which takes effect only when llmgw is started again", name)
+def _warn_of_restart(old: Gateway, new: Gateway) -> None:
+    changed = [f"proxy.{name}" for name in ("host", "port", "keepalive_timeout") if _differ(old, new, name)]
+    if old.ports != new.ports:
+        changed.append("the port of a front-end")
+    for what in changed:
+        log.warning("%s has changed, which takes effect only when llmgw is started again", what)
+
+
+def _differ(old: Gateway, new: Gateway, name: str) -> bool:
+    return bool(getattr(old.config.proxy, name) != getattr(new.config.proxy, name))
 
 
 async def _ended(exchanges: Iterable[Exchange], seconds: float | None) -> None:

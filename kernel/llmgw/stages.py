@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 
 from llmgw.errors import GatewayError, UpstreamError
 from llmgw.events import Event, Events, Reply
-from llmgw.model import Loss, ModelInfo, Profile, Request
+from llmgw.model import Loss, ModelInfo, Profile, RateLimit, Request
 
 if TYPE_CHECKING:
     from llmgw.exchange import Exchange
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 # ---- dialects -----------------------------------------------------------------------------------
 
 
-Operation = Literal["generate", "count_tokens", "models", "model"]
-"""What is asked at an endpoint: an answer, how many tokens a prompt has, the list of models, or one model."""
+Operation = Literal["generate", "count_tokens", "compact", "models", "model", "info", "health"]
+"""What is asked at an endpoint: an answer, how many tokens a prompt has, a shorter history, the list of models, one model; or
+what is served here, and whether it can be."""
 
 
 @define
@@ -125,6 +126,10 @@ class Crossing(Protocol):
         """
         ...
 
+    def further(self) -> Request | None:
+        """What to ask the provider next, where its reply broke off to be continued; the reply then goes on with what comes."""
+        ...
+
     @property
     def kept(self) -> Mapping[str, str]:
         """What later exchanges will want to know, once the reply has ended."""
@@ -157,6 +162,14 @@ class Dialect(ABC):
             request: for the model that the provider knows.
             losses: takes what the dialect cannot express.
         """
+
+    def forwarded(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Of what ``read_request`` kept as headers, those that a provider of the same dialect gets."""
+        return headers
+
+    def is_stream(self, content_type: str, request: Request) -> bool:
+        """Whether a provider's reply of this type is a stream."""
+        return content_type.startswith("text/event-stream")
 
     @abstractmethod
     def reader(self, *, stream: bool) -> Reader:
@@ -209,6 +222,10 @@ class Dialect(ABC):
         """
         return None
 
+    def profile(self, model: str) -> Profile:
+        """What is known of a model that is spoken to in this dialect."""
+        return Profile()
+
     def spelled(self, setting: str) -> str:
         """How a client of this dialect spells a setting, as ``generationConfig.topP`` for ``top_p``."""
         return setting
@@ -224,6 +241,21 @@ class Dialect(ABC):
     def example(self, model: str) -> str:
         """The smallest request for a model, for people to try; it holds no single quote."""
         return "{}"
+
+    request_ids: ClassVar[tuple[str, ...]] = ("x-request-id",)
+    """Response headers in which the official SDK looks for what to tell support."""
+
+    def read_limits(self, headers: Mapping[str, str], now: float) -> Sequence[RateLimit]:
+        """What a provider's response headers say about its rate limits; names in lower case, ``now`` in Unix seconds."""
+        return ()
+
+    def write_limits(self, limits: Sequence[RateLimit], now: float) -> Mapping[str, str]:
+        """Headers that tell a client of this dialect."""
+        return {}
+
+    def claims(self, head: Head) -> bool:
+        """Whether a request at a path that several dialects serve, such as a list of models, is surely one of this dialect."""
+        return False
 
     def passes(self, name: str) -> bool:
         """Whether a provider's response header, in lower case, means something to a client of this dialect."""
@@ -242,12 +274,14 @@ class Endpoint:
         path: an aiohttp pattern, as ``/v1beta/models/{model}:generateContent``.
         dialect: spoken there.
         operation: what is asked there; for ``model`` the path has ``{id}``.
+        port: where this path alone is served, beside the gateway's own port; None is that one.
     """
 
     method: str
     path: str
     dialect: Dialect
     operation: Operation = "generate"
+    port: int | None = None
 
 
 # ---- commands -----------------------------------------------------------------------------------
@@ -308,6 +342,23 @@ class Target:
     credential: str = "default"
 
 
+@frozen
+class Count:
+    """How many tokens a prompt has.
+
+    Args:
+        tokens: so many.
+        body: the provider's own answer.
+        dialect: which that is written in.
+        estimated: whether it is a guess of ours.
+    """
+
+    tokens: int
+    body: bytes = field(default=b"", repr=False)
+    dialect: str = ""
+    estimated: bool = False
+
+
 Route = AsyncGenerator[Target, GatewayError | None]
 """Yields a target, is sent the failure of that attempt, yields the next or returns; the last failure goes to the client."""
 
@@ -328,6 +379,14 @@ class Backend(ABC):
         Raises:
             UpstreamError: from which the route may choose to go on to another target.
         """
+
+    async def count(self, exchange: Exchange, target: Target, request: Request) -> Count | None:
+        """How many tokens a prompt has; None where the provider does not count, so that it must be estimated.
+
+        Raises:
+            UpstreamError: the provider would not tell.
+        """
+        return None
 
     async def models(self, gateway: Gateway) -> Sequence[ModelInfo]:
         """The models to be had here, by the names that ``Target.model`` takes.

@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import aiohttp
-from attrs import define
+from attrs import define, evolve, field, frozen
 from yarl import URL
 
-from llmgw.errors import GatewayError, Misconfigured, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
+from llmgw.errors import GatewayError, Misconfigured, Unsupported, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from llmgw.events import Error, Event, ResponseEnd
 from llmgw.exchange import ClientLeft
-from llmgw.model import ModelInfo, Request
-from llmgw.stages import Backend, Dialect, Reader, Relay, Target
+from llmgw.memory import CARRIERS, Memory
+from llmgw.model import Loss, ModelInfo, Profile, Request
+from llmgw.stages import Backend, Count, Crossing, Dialect, Operation, Reader, Relay, Target
 from llmgw.version import VERSION
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ LAST_WORDS = 1.0
 """Seconds for which a provider that has said that it failed is listened to."""
 LINGER = 0.1
 """Seconds for the end of a body whose content is complete, so that its connection can be kept."""
+
+CARRIERS_TTL = 6 * 3600.0
+"""Seconds for which opaque state is kept that a client may lose: as long as somebody may sit before one conversation."""
+NONE: frozenset[str] = frozenset()
 
 _LARGE = 2**20  # aiohttp warns about larger bodies given as bytes, and writes them at once
 
@@ -70,18 +75,42 @@ class HttpBackend(Backend):
     dialect: ClassVar[Dialect]
     path: ClassVar[str] = ""
     """Behind ``base_url``, where requests go."""
+    paths: ClassVar[Mapping[Operation, str]] = {}
+    """Where those go that ask for something else than an answer; what is not here, the provider does not do."""
     models_path: ClassVar[str] = "/models"
 
     name: str = ""
     base_url: str = ""
+    _memory: Memory = field(factory=Memory, init=False)
 
     def url(self, target: Target, request: Request) -> str:
         """Where this request goes."""
-        return self.base_url.rstrip("/") + self.path
+        return self.base_url.rstrip("/") + self.paths.get(request.operation, self.path)
+
+    def speaks(self, request: Request) -> Dialect:
+        """The dialect for this request, where a provider has several."""
+        return self.dialect
+
+    def profile_of(self, dialect: Dialect, model: str) -> Profile:
+        """What is known of a model; override to say more than the dialect does."""
+        return dialect.profile(model)
 
     def headers(self, target: Target) -> Mapping[str, str]:
         """The credential, and whatever else this provider wants."""
         return {}
+
+    def asking(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """What else is sent.
+
+        Args:
+            headers: of a client of the same dialect, those that mean something to its provider; none of any other client's.
+        """
+        return headers
+
+    @property
+    def models_url(self) -> str:
+        """Where its list of models is."""
+        return self.base_url.rstrip("/") + self.models_path
 
     # ---- one attempt
 
@@ -91,22 +120,36 @@ class HttpBackend(Backend):
         Raises:
             UpstreamError: it refused, broke, was silent or could not be reached.
         """
-        body = self.dialect.write_request(request, exchange.losses)
-        watched = bool(exchange.observers)
-        if watched:
-            exchange.saw("provider", "out", body)
-        response: aiohttp.ClientResponse | None = None
+        attempt = await self._attempt(exchange, target, request)
+        asked: Request | None = request
+        while True:
+            with self._failures(exchange):
+                exchange.waiting = True
+                response, attempt = await self._answered(exchange, target, asked, attempt)
+            async with aclosing(self._streamed(exchange, attempt, response)) as events:
+                async for event in events:
+                    yield event
+            further = attempt.crossing.further() if attempt.crossing is not None else None
+            if further is None:
+                return
+            body, _ = self._memory.trimmed(target.model, attempt.dialect.write_request(further))
+            attempt, asked = evolve(attempt, request=further, body=body, losses=()), None  # whose losses were told
+
+    async def _streamed(
+        self, exchange: Exchange, attempt: Attempt, response: aiohttp.ClientResponse
+    ) -> AsyncGenerator[Event, None]:
+        """The events of a reply that has begun."""
         served = False
+        back = attempt.back
         try:
-            exchange.waiting = True
-            response = await self._post(exchange, target, request, body)
-            if response.status >= 300:
-                raise await self._refusal(exchange, response)
-            self._keep_headers(exchange, response)
-            reader, relay = self._reader(exchange, request, response)
-            with _woken(response):
+            self._keep_headers(exchange, response, attempt.dialect)
+            reader, relay = _reader(exchange, attempt, response)
+            with self._failures(exchange), _woken(response):
                 while data := await _next(exchange, response.content, reader):
-                    events = tuple(reader.feed(data))
+                    events = back(reader.feed(data))
+                    over = bool(events) and isinstance(events[-1], ResponseEnd | Error)
+                    if over:  # the next request may come as soon as the client has the end
+                        await _kept(exchange, attempt)
                     exchange.more = len(events) > 1  # what came in one read leaves in one write
                     for event in events:
                         yield event
@@ -114,55 +157,101 @@ class HttpBackend(Backend):
                         exchange.more = False
                         if exchange.flush is not None:
                             await exchange.flush()
-                    if events and isinstance(events[-1], ResponseEnd | Error):
+                    if over:
                         served = True
                         return
                     if relay is not None and relay.passing and exchange.relay is not None:
                         await _relayed(exchange, response.content, relay, exchange.relay)
                         break
             served = True
-            for event in reader.close():
+            events = back(reader.close())
+            await _kept(exchange, attempt)
+            for event in events:
                 yield event
-        except asyncio.CancelledError:
-            silence = exchange.interruption(of="provider")
-            if silence is None:
-                raise
-            raise silence from None
-        except aiohttp.ClientError as error:
-            raise self._failure(error) from None
-        except TimeoutError:
-            raise UpstreamTimeout(f"{self._where} did not accept a connection in time.") from None
         finally:
             exchange.waiting = exchange.more = exchange.writing = False
-            if response is not None:
-                if served and not response.content.at_eof():
-                    # the client has all; behind the end of the body the connection is free again
-                    await _rest(response.content)
-                response.release()  # closes the connection unless all was read
+            if served and not response.content.at_eof():
+                # the client has all; behind the end of the body the connection is free again
+                await _rest(response.content)
+            response.release()  # closes the connection unless all was read
+            if not served:  # what the client has got of it may come back all the same
+                await _kept(exchange, attempt)
 
-    def _keep_headers(self, exchange: Exchange, response: aiohttp.ClientResponse) -> None:
-        passes = exchange.dialect.passes if exchange.dialect.name == self.dialect.name else _retry_after
-        exchange.reply_headers = {name: value for name, value in response.headers.items() if passes(name.lower())}
+    async def _attempt(self, exchange: Exchange, target: Target, request: Request, cured: frozenset[str] = NONE) -> Attempt:
+        """The request as this provider and this model can take it.
 
-    async def _refusal(self, exchange: Exchange, response: aiohttp.ClientResponse) -> GatewayError:
+        Raises:
+            Unsupported: something of it cannot be said, and may not be left out.
+        """
+        if request.operation not in ("generate", *self.paths):
+            raise Unsupported(f"{self._where} does not do this: {request.operation}.")
+        losses: list[Loss] = []
+        dialect = self.speaks(request)
+        everything = CARRIERS in cured
+        if everything or self._memory.may_hold_refused(request, dialect):
+            kept, request = request, self._memory.without_carriers(request, everything=everything)
+            if kept is not request:
+                losses.append(Loss("carrier", "carrier", "dropped", exchange.dialect.name, dialect.name))
+        crossing = dialect.crossing(request, self.profile_of(dialect, target.model), losses)
+        if crossing is not None:
+            await (_forgotten if everything else _recalled)(exchange, crossing)
+            request = crossing.request()
+        body = dialect.write_request(request, losses)
+        if request.dialect != dialect.name:
+            body, left_out = self._memory.trimmed(target.model, body)
+            losses += [Loss(name, name, "dropped", exchange.dialect.name, dialect.name) for name in left_out]
+        judged = exchange.gateway.config.losses.judged(losses, exchange.dialect, self.name)
+        return Attempt(dialect, request, body, crossing, list(judged))
+
+    async def _answered(
+        self, exchange: Exchange, target: Target, request: Request | None, attempt: Attempt
+    ) -> tuple[aiohttp.ClientResponse, Attempt]:
+        """The provider's reply, which has begun; where it refused only for what can be left out, it is asked once more without.
+
+        Raises:
+            UpstreamError: it refused.
+        """
+        cured: frozenset[str] = NONE
+        lost = len(exchange.losses)
+        while True:
+            exchange.losses[lost:] = attempt.losses
+            if exchange.observers:
+                exchange.saw("provider", "out", attempt.body)
+            response = await self._post(exchange, target, attempt)
+            if response.status < 300:
+                return response, attempt
+            try:
+                error = await self._refusal(exchange, response, attempt.dialect)
+            finally:
+                response.release()
+            cure = self._memory.cure(error, attempt, target.model)
+            if request is None or cure is None or cure in cured:
+                raise error
+            log.info("exchange %s: '%s' refused %s; asking again without", exchange.id, self.name, cure)
+            cured |= {cure}
+            attempt = await self._attempt(exchange, target, request, cured)
+
+    def _keep_headers(self, exchange: Exchange, response: aiohttp.ClientResponse, dialect: Dialect) -> None:
+        client = exchange.dialect
+        if client.name == dialect.name:
+            exchange.reply_headers = {name: value for name, value in response.headers.items() if client.passes(name.lower())}
+            return
+        headers, now = _lowered(response), exchange.gateway.clock.time()
+        known = {"retry-after": headers["retry-after"]} if "retry-after" in headers else {}
+        exchange.reply_headers = {**known, **client.write_limits(dialect.read_limits(headers, now), now)}
+
+    async def _refusal(self, exchange: Exchange, response: aiohttp.ClientResponse, dialect: Dialect) -> GatewayError:
         body = await _up_to(response.content, ERROR_LIMIT)
         if exchange.observers:
             exchange.saw("provider", "in", body)
         if response.status < 400:  # SECURITY: a redirect would carry the key to wherever it points
             return UpstreamBroken(f"{self._where} answered with a redirect, which is not followed. Check its base_url.")
-        return self.dialect.read_error(response.status, _lowered(response), body)
+        return dialect.read_error(response.status, _lowered(response), body)
 
-    def _reader(self, exchange: Exchange, request: Request, response: aiohttp.ClientResponse) -> tuple[Reader, Relay | None]:
-        """By what came, not by what was asked: some providers answer whole when asked to stream, or the reverse."""
-        stream = response.headers.get("content-type", "").startswith("text/event-stream")
-        if stream == request.stream and exchange.relays(self.dialect):
-            relay = self.dialect.relay(stream=stream)
-            return relay, relay
-        return self.dialect.reader(stream=stream), None
-
-    async def _post(self, exchange: Exchange, target: Target, request: Request, body: bytes) -> aiohttp.ClientResponse:
-        known = request.headers if request.dialect == self.dialect.name else {}
-        headers = {**_HEADERS, **known, **self.headers(target)}
+    async def _post(self, exchange: Exchange, target: Target, attempt: Attempt) -> aiohttp.ClientResponse:
+        request, body = attempt.request, attempt.body
+        known = attempt.dialect.forwarded(request.headers) if request.dialect == attempt.dialect.name else {}
+        headers = {**_HEADERS, **self.asking(known), **self.headers(target)}
         url = _url(self.url(target, request))
         clock, http = exchange.gateway.clock, exchange.gateway.http
         while True:
@@ -179,14 +268,32 @@ class HttpBackend(Backend):
             finally:
                 _fresh.reset(before)
 
+    # ---- counting
+
+    async def count(self, exchange: Exchange, target: Target, request: Request) -> Count | None:
+        """Ask the provider to count; None where it does not."""
+        if "count_tokens" not in self.paths:
+            return None
+        attempt = await self._attempt(exchange, target, request)
+        with self._failures(exchange):
+            exchange.waiting = True
+            response, attempt = await self._answered(exchange, target, request, attempt)
+            try:
+                body = await _up_to(response.content, ERROR_LIMIT)
+            finally:
+                response.release()
+        if exchange.observers:
+            exchange.saw("provider", "in", body)
+        self._keep_headers(exchange, response, attempt.dialect)
+        return Count(attempt.dialect.read_count(body), body, attempt.dialect.name)
+
     # ---- models
 
     async def models(self, gateway: Gateway) -> Sequence[ModelInfo]:
         """Ask the provider for its list."""
-        headers = {**_HEADERS, **self.headers(Target(self.name, ""))}
+        headers = {**_HEADERS, **self.asking({}), **self.headers(Target(self.name, ""))}
         try:
-            url = self.base_url.rstrip("/") + self.models_path
-            async with gateway.http.get(url, headers=headers, allow_redirects=False) as response:
+            async with gateway.http.get(self.models_url, headers=headers, allow_redirects=False) as response:
                 body = await _up_to(response.content, MODELS_LIMIT)
                 if response.status != 200:
                     raise self.dialect.read_error(response.status, _lowered(response), body)
@@ -197,6 +304,23 @@ class HttpBackend(Backend):
             raise UpstreamTimeout(f"{self._where} did not accept a connection in time.") from None
 
     # ---- failures
+
+    @contextmanager
+    def _failures(self, exchange: Exchange) -> Iterator[None]:
+        """What goes wrong while the provider is spoken to, as errors of ours."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            silence = exchange.interruption(of="provider")
+            if silence is None:
+                raise
+            raise silence from None
+        except aiohttp.ClientError as error:
+            raise self._failure(error) from None
+        except TimeoutError:
+            raise UpstreamTimeout(f"{self._where} did not accept a connection in time.") from None
+        finally:
+            exchange.waiting = False
 
     @property
     def _where(self) -> str:
@@ -218,6 +342,78 @@ class HttpBackend(Backend):
                 return Misconfigured(f"The back-end '{self.name}' has a base_url that is no URL.")
             case _:
                 return UpstreamBroken(f"{self._where} answered what is not HTTP.")
+
+
+@frozen
+class Attempt:
+    """One request, as a provider gets it.
+
+    Args:
+        dialect: in which.
+        request: as it can be said there.
+        body: as it goes out.
+        crossing: the way back of what comes in, where it is not as the client wants it.
+        losses: what of the request is not said in it.
+    """
+
+    dialect: Dialect
+    request: Request
+    body: bytes = field(repr=False)
+    crossing: Crossing | None = None
+    losses: Sequence[Loss] = ()
+
+    @property
+    def crosses(self) -> bool:
+        """Whether the client speaks another dialect."""
+        return self.request.dialect != self.dialect.name
+
+    def back(self, events: Iterable[Event]) -> tuple[Event, ...]:
+        """Events in the client's terms, up to the terminal one."""
+        if self.crossing is None:
+            return tuple(events)
+        out: list[Event] = []
+        for event in events:
+            out += self.crossing.back(event)
+            if out and isinstance(out[-1], ResponseEnd | Error):
+                break
+        return tuple(out)
+
+
+async def _recalled(exchange: Exchange, crossing: Crossing) -> None:
+    found = {}
+    for key in crossing.wanted:
+        value = await exchange.gateway.state.get(_key(exchange, key))
+        if value is not None:
+            found[key] = value
+    if found:
+        crossing.recall(found)
+
+
+async def _forgotten(exchange: Exchange, crossing: Crossing) -> None:
+    """The provider has refused what was kept."""
+    for key in crossing.wanted:
+        await exchange.gateway.state.delete(_key(exchange, key))
+
+
+async def _kept(exchange: Exchange, attempt: Attempt) -> None:
+    if attempt.crossing is not None:
+        for key, value in attempt.crossing.kept.items():
+            await exchange.gateway.state.set(_key(exchange, key), value, CARRIERS_TTL)
+
+
+def _key(exchange: Exchange, key: str) -> str:
+    """Of one caller alone: what a provider thought for one must not reach another."""
+    name = exchange.principal.name if exchange.principal is not None else ""
+    return f"crossing:{len(name)}:{name}:{key}"
+
+
+def _reader(exchange: Exchange, attempt: Attempt, response: aiohttp.ClientResponse) -> tuple[Reader, Relay | None]:
+    """By what came, not by what was asked: some providers answer whole when asked to stream, or the reverse."""
+    stream = attempt.dialect.is_stream(response.headers.get("content-type", ""), attempt.request)
+    if stream == attempt.request.stream and attempt.crossing is None and exchange.relays(attempt.dialect):
+        relay = attempt.dialect.relay(stream=stream)
+        return relay, relay
+    return attempt.dialect.reader(stream=stream), None
 
 
 @lru_cache(256)
@@ -308,10 +504,6 @@ async def _up_to(content: aiohttp.StreamReader, limit: int) -> bytes:
 
 def _lowered(response: aiohttp.ClientResponse) -> dict[str, str]:
     return {name.lower(): value for name, value in response.headers.items()}
-
-
-def _retry_after(name: str) -> bool:
-    return name == "retry-after"
 
 
 def _origin(url: str) -> str:

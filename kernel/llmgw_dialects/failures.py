@@ -12,6 +12,7 @@ from attrs import frozen
 from llmgw import jsons
 from llmgw.errors import Kind, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamReply
 from llmgw.model import JSON
+from llmgw_dialects.cures import cure
 from llmgw_dialects.retry import retry_after
 
 _CODES: Final[dict[str, Kind]] = {
@@ -44,6 +45,12 @@ _CODES: Final[dict[str, Kind]] = {
     "context_length_exceeded": "context_length",
     "exceed_context_size_error": "context_length",
     "string_above_max_length": "context_length",
+    "usage_not_included": "billing",
+    "invalid_prompt": "invalid_request",
+    "previous_response_not_found": "not_found",
+    "bio_policy": "content_policy",
+    "misalignment_policy_violation": "content_policy",
+    "image_content_policy_violation": "content_policy",
     "content_filter": "content_policy",
     "content_policy": "content_policy",
     "content_policy_violation": "content_policy",
@@ -69,6 +76,8 @@ _STATUSES: Final[dict[int, Kind]] = {
     524: "timeout",
     529: "overloaded",
 }
+_CURABLE: Final = (400, 404, 422)
+"""Statuses of a refusal for what the request says; OpenAI answers 404 to an item that another account holds."""
 _TOO_LONG: Final = re.compile(
     r"maximum context length|context (?:length|size|window)|prompt (?:is )?too long|too many (?:input )?tokens", re.IGNORECASE
 )
@@ -138,15 +147,18 @@ def excerpt(data: bytes, length: int = 200) -> str:
 
 def refused(told: Told, status: int, upstream: UpstreamReply, headers: Mapping[str, str]) -> UpstreamRefused:
     kind = kind_of(told, status)
-    return UpstreamRefused(
+    remedy, param = cure(told.message, told.code, told.param) if status in _CURABLE else (None, told.param)
+    error = UpstreamRefused(
         told.message or f"The provider answered with status {status} and no message.",
         upstream=upstream,
         status=status,
         kind=kind,
         code=told.code or None,
-        param=told.param,
+        param=param,
         retry_after=retry_after(headers, told.message) if kind in ("rate_limited", "overloaded", "upstream_error") else None,
     )
+    error.cure = remedy
+    return error
 
 
 def kind_of(told: Told, status: int) -> Kind:

@@ -40,7 +40,7 @@ class RunningGateway:
     @property
     def gateway(self) -> Gateway:
         """The current generation."""
-        return self.server.table.gateway
+        return self.server.gateway
 
     async def post(self, body: Any, path: str = "/v1/chat/completions", **headers: str) -> tuple[int, Any]:
         """The status, and the JSON of the reply or its text if it is none."""

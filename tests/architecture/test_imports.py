@@ -40,7 +40,7 @@ def test_dialects_know_the_model() -> None:
     """A dialect knows the model, the events and the tools for bytes; no socket, no gateway, no plugin."""
     known = {f"llmgw.{name}" for name in ("errors", "events", "jsons", "model", "splice", "sse", "stages")}
 
-    assert [] == strangers("kernel/llmgw_dialects", known | {"llmgw_dialects", "attrs"})
+    assert [] == strangers("kernel/llmgw_dialects", known | {"llmgw_dialects", "attrs", "yaml"})
 
 
 def test_test_kit_knows_no_plugin() -> None:

@@ -23,7 +23,7 @@ from llmgw.events import (
     UsageUpdate,
     fold,
 )
-from llmgw.model import Audio, Carrier, OpaquePart, Reasoning, Refusal, Text, ToolCall
+from llmgw.model import Audio, Base64, Carrier, OpaquePart, Reasoning, Refusal, Text, ToolCall
 from llmgw_dialects.openai_chat import DIALECT
 from llmgw_testing import every_cut
 
@@ -152,7 +152,9 @@ def test_refusals_are_read() -> None:
 
 def test_sound_is_read() -> None:
     """Audio is a block whose pieces are media."""
-    assert (Audio(id="a1", transcript="hm"),) == parts({"audio": {"id": "a1", "transcript": "hm"}}, {"audio": {"data": "AA="}})
+    sound = Audio(Base64("", "AA="), id="a1", transcript="hm")
+
+    assert (sound,) == parts({"audio": {"id": "a1", "transcript": "hm"}}, {"audio": {"data": "AA="}})
 
 
 def test_annotations_and_logprobs_belong_to_the_text() -> None:

@@ -223,7 +223,7 @@ def lost(request: Request, events: list[Event]) -> list[Loss]:
     ([BlockStart(index=0, kind="media", meta={"type": "image"})], "media"),
     ([OPEN, BlockMeta(index=0, what="citation", value=Citation("page", start=1))], "citation.page"),
     ([OPEN, BlockMeta(index=0, what="carrier", value=THOUGHT)], "carrier.thought_signature"),
-    ([BlockStart(index=0, kind="reasoning"), BlockMeta(index=0, what="carrier", value=SIGNATURE)], "carrier.signature"),
+    ([OPEN, BlockMeta(index=0, what="carrier", value=SIGNATURE)], "carrier.signature"),
 ])  # fmt: skip
 def test_what_chat_cannot_say_is_told(request_: Request, inside: list[Event], feature: str) -> None:
     """What a foreign reply has and Chat has no word for is a loss, with its place in the reply and where it came from."""

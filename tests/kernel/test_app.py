@@ -526,7 +526,7 @@ async def test_what_waits_goes_out_first_and_is_seen(toybox: Toybox) -> None:
     class Half(Filter):
         async def events(self, events: Events) -> AsyncGenerator[Event, None]:
             async for event in events:
-                exchange = next(iter(running.server.table.gateway.exchanges))
+                exchange = next(iter(running.server.gateway.exchanges))
                 exchange.more = isinstance(event, BlockDelta) and event.fragment == "Hel"
                 yield event
 

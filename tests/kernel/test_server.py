@@ -439,7 +439,7 @@ async def test_signals(toybox: Toybox) -> None:
     await served
     toybox.config(serving(Player()))
     os.kill(os.getpid(), signal.SIGHUP)
-    await until(lambda: server.table.gateway is not gateway)
+    await until(lambda: server.gateway is not gateway)
     os.kill(os.getpid(), signal.SIGTERM)
     await serve
 

@@ -77,6 +77,14 @@ class _Block:
     extra: dict[str, Any] = field(factory=dict)
     transcript: list[str] = field(factory=list)
 
+    def add(self, key: str, value: JSON) -> None:
+        """Take something that has no name here; what is told in pieces is put together."""
+        if self.kind == "media" and key == "transcript":
+            self.transcript.append(value)
+            return
+        old = self.extra.get(key)
+        self.extra[key] = [*old, *value] if isinstance(old, list) and isinstance(value, list) else value
+
     def joined(self, channel: Channel) -> tuple[str, ...]:
         parts = sorted(number for name, number in self.texts if name == channel)
         return tuple("".join(self.texts[channel, number]) for number in parts)
@@ -127,13 +135,17 @@ class _Block:
             return self._media()
         if self.kind == "server_tool_call":
             return ServerToolCall(
-                tool=self.meta.get("tool", ""), id=self.meta.get("id"), input=self.meta.get("input"), raw=self.meta.get("raw")
+                tool=self.meta.get("tool", ""), id=self.meta.get("id"), input=self._last("input"), raw=self.meta.get("raw")
             )
         if self.kind == "server_tool_result":
             return ServerToolResult(
                 tool=self.meta.get("tool", ""), id=self.meta.get("id"), output=self.meta.get("output"), raw=self.meta.get("raw")
             )
-        return OpaquePart(dialect=self.meta.get("dialect", ""), type=self.meta.get("type", ""), raw=self.meta.get("raw"))
+        return OpaquePart(dialect=self.meta.get("dialect", ""), type=self.meta.get("type", ""), raw=self._last("raw"))
+
+    def _last(self, name: str) -> JSON:
+        """What a block said of itself when it began, unless it grew and said so again."""
+        return self.extra.get(name, self.meta.get(name))
 
     def _media(self) -> Part:
         data = self.text("media")
@@ -141,7 +153,7 @@ class _Block:
         if self.meta.get("type") == "image" and blob is not None:
             return Image(blob, extras=self.extra)
         words = (self.meta.get("transcript") or "") + "".join(self.transcript)
-        expires = self.extra.get("expires_at", self.meta.get("expires_at"))
+        expires = self.extra.pop("expires_at", self.meta.get("expires_at"))
         return Audio(blob, id=self.meta.get("id"), transcript=words or None, expires_at=expires, extras=self.extra)
 
 
@@ -217,9 +229,8 @@ class Accumulator:
         elif event.what == "carrier":
             block.carrier = event.value
         else:
-            block.extra.update(event.value)
-            if isinstance(words := event.value.get("transcript"), str):
-                block.transcript.append(words)
+            for key, value in event.value.items():
+                block.add(key, value)
 
 
 def fold(events: Iterable[Event]) -> Reply:
@@ -306,7 +317,7 @@ def _unfold_opaque(part: Part) -> tuple[BlockKind, dict[str, Any]]:
         case Audio():
             known = {"type": "audio", "id": part.id, "transcript": part.transcript, "expires_at": part.expires_at}
             return "media", {name: value for name, value in known.items() if value is not None}
-        case Image():
+        case Image(blob=Base64()):
             return "media", {"type": "image"}
         case OpaquePart():
             return "opaque", {"dialect": part.dialect, "type": part.type, "raw": part.raw}

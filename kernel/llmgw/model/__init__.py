@@ -45,7 +45,7 @@ from llmgw.model.parts import (
     texts,
 )
 from llmgw.model.profile import Profile
-from llmgw.model.request import Loss, ModelInfo, Prompt, Request
+from llmgw.model.request import Loss, ModelInfo, Prompt, RateLimit, Request
 from llmgw.model.settings import CachePolicy, OutputFormat, ReasoningConfig, Sampling, ServerState
 from llmgw.model.tools import BuiltinTool, CustomTool, FunctionTool, McpServer, Namespace, Tool, ToolChoice, ToolRef
 
@@ -83,6 +83,7 @@ __all__ = [
     "PlainText",
     "Profile",
     "Prompt",
+    "RateLimit",
     "RawDoc",
     "Reasoning",
     "ReasoningConfig",

@@ -34,6 +34,8 @@ class Profile:
         replays_thinking: whether thoughts without a carrier must be sent back within a tool loop.
         parallel_switch: whether parallel calls can be forbidden.
         forced_choice: when a tool can be forced: ``always``, ``without_thinking``, ``never``.
+        allowed_choice: whether a choice can be limited to some of the tools that are sent.
+        validated_choice: whether a model can be held to valid calls without being made to call.
         custom_tools: whether there are tools that take free text.
         namespaces: whether tools stand in namespaces.
         tool_name: a pattern of names it takes.
@@ -42,7 +44,7 @@ class Profile:
         call_id_max: characters of a call id.
         tools_max: most tools.
         server_tools: kinds of built-in tools it runs.
-        schema: the JSON Schema of tools it takes: all (``full``), Gemini's subset (``subset``), OpenAPI's (``openapi``).
+        schema: the JSON Schema of tools it takes: all (``full``), a subset of it (``subset``), OpenAPI's (``openapi``).
         object_arguments: whether arguments must be a JSON object.
         json_schema: whether an answer can be held to a schema.
         json_object: whether an answer can be held to being JSON.
@@ -83,6 +85,8 @@ class Profile:
     replays_thinking: bool = False
     parallel_switch: bool = True
     forced_choice: Literal["always", "without_thinking", "never"] = "always"
+    allowed_choice: bool = True
+    validated_choice: bool = False
     custom_tools: bool = False
     namespaces: bool = False
     tool_name: str = r"[a-zA-Z0-9_-]+"

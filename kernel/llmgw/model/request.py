@@ -127,6 +127,23 @@ class Request:
 
 
 @frozen
+class RateLimit:
+    """What is left of a provider's limit.
+
+    Args:
+        scope: of what: ``requests``, ``tokens``, ``input-tokens``, ``output-tokens``.
+        limit: in its period.
+        remaining: of it.
+        reset_at: when it is whole again, in Unix seconds.
+    """
+
+    scope: str
+    limit: int | None = None
+    remaining: int | None = None
+    reset_at: float | None = None
+
+
+@frozen
 class ModelInfo:
     """A model as a list of models shows it; ``created`` in Unix seconds."""
 

@@ -53,9 +53,18 @@ class Step:
         """
         return prompt
 
+    @property
+    def hears(self) -> tuple[type[Event], ...]:
+        """The kinds of event that ``back`` wants to see, once the prompt is known: a step that need not listen costs nothing."""
+        return () if type(self).back is Step.back else (Event,)
+
     def back(self, event: Event) -> Iterable[Event]:
         """What an event means to the client; often the event itself."""
         return (event,)
+
+    def further(self) -> Prompt | None:
+        """What to ask the provider next, where its reply broke off to be continued."""
+        return None
 
     @property
     def kept(self) -> Mapping[str, str]:
@@ -74,10 +83,7 @@ class Way:
 
     leg: Leg
     steps: Sequence[Step]
-    _listening: list[Step] = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._listening = [step for step in reversed(self.steps) if type(step).back is not Step.back]
+    _hearing: dict[type[Event], list[tuple[int, Step]]] = field(factory=dict, init=False)
 
     @property
     def wanted(self) -> Sequence[str]:
@@ -97,11 +103,33 @@ class Way:
         return self.leg.request.saying(prompt)
 
     def back(self, event: Event) -> Iterable[Event]:
-        """The event, led back through the steps."""
-        events: list[Event] = [event]
-        for step in self._listening:
-            events = [made for one in events for made in step.back(one)]
-        return events
+        """The event, led back through the steps that hear it."""
+        return self._led(event, -1)
+
+    def _led(self, event: Event, after: int) -> Iterable[Event]:
+        """What becomes of an event behind one of the steps."""
+        for position, step in self._heard(type(event)):
+            if position > after:
+                made = tuple(step.back(event))
+                if len(made) == 1 and type(made[0]) is type(event):
+                    event = made[0]
+                else:
+                    return [one for each in made for one in self._led(each, position)]
+        return (event,)
+
+    def _heard(self, kind: type[Event]) -> list[tuple[int, Step]]:
+        """Who hears events of this kind, in the order of the way back."""
+        hearing = self._hearing.get(kind)
+        if hearing is None:
+            order = enumerate(reversed(self.steps))
+            hearing = self._hearing[kind] = [(position, step) for position, step in order if issubclass(kind, step.hears)]
+        return hearing
+
+    def further(self) -> Request | None:
+        """What the last step wants to ask next, in the provider's terms."""
+        prompt = self.steps[-1].further() if self.steps else None
+        self._hearing.clear()
+        return None if prompt is None else self.leg.request.saying(prompt)
 
     @property
     def kept(self) -> Mapping[str, str]:

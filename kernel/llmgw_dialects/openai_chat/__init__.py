@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import ClassVar, Final
 
+from attrs import frozen
+
 from llmgw import jsons
 from llmgw.errors import GatewayError, UpstreamError
-from llmgw.model import Loss, ModelInfo, Request
-from llmgw.stages import Dialect, Head, Reader, Relay, Writer
-from llmgw_dialects import failures
+from llmgw.model import Loss, ModelInfo, RateLimit, Request
+from llmgw.stages import Head, Reader, Relay, Writer
+from llmgw_dialects import failures, rates
+from llmgw_dialects import openai_models as lists
+from llmgw_dialects.codec import Codec
 from llmgw_dialects.openai_chat import errors, requests
-from llmgw_dialects.openai_chat import models as lists
 from llmgw_dialects.openai_chat.bodies import Gathered
 from llmgw_dialects.openai_chat.chunks import ChunkReader
 from llmgw_dialects.openai_chat.grammar import GRAMMAR, Ends
@@ -23,7 +26,7 @@ from llmgw_dialects.reading import StreamReader, WholeReader
 from llmgw_dialects.relaying import StreamRelay, WholeRelay
 from llmgw_dialects.writing import WholeWriter
 
-__all__ = ["DIALECT", "OpenAIChat"]
+__all__ = ["COMPATIBLE", "DIALECT", "OpenAIChat"]
 
 _PASSED: Final = frozenset(
     {"retry-after", "retry-after-ms", "x-request-id", "x-should-retry", "openai-organization", "openai-processing-ms",
@@ -31,10 +34,27 @@ _PASSED: Final = frozenset(
 )  # fmt: skip
 
 
-class OpenAIChat(Dialect):
-    """The codec of Chat Completions; it has no state, so one serves all."""
+_SPELLED: Final = {
+    "max_output": "max_completion_tokens", "reasoning": "reasoning_effort", "reasoning.effort": "reasoning_effort",
+    "reasoning.budget": "reasoning_effort", "output": "response_format", "tier": "service_tier", "end_user": "user",
+    "safety_id": "safety_identifier", "audio_out": "audio", "parallel_tools": "parallel_tool_calls", "cache": "prompt_cache_key",
+    "server_state.store": "store",
+}  # fmt: skip
+
+
+@frozen
+class OpenAIChat(Codec):
+    """The codec of Chat Completions; it has no state, so one serves all.
+
+    Args:
+        limit: the field that limits the answer in requests of other dialects; OpenAI's own models know only the newer one, the
+            servers of others often only ``max_tokens``.
+    """
 
     name: ClassVar[str] = NAME
+
+    limit: str = "max_completion_tokens"
+
     request_headers: ClassVar[frozenset[str]] = frozenset({"openai-beta", "x-client-request-id", "idempotency-key"})
 
     def read_request(self, head: Head, body: bytes) -> Request:
@@ -44,7 +64,7 @@ class OpenAIChat(Dialect):
 
     def write_request(self, request: Request, losses: list[Loss] | None = None) -> bytes:
         """Write a request; what nobody changed is copied if it came in this dialect."""
-        body, found = requests.encode_request(request)
+        body, found = requests.encode_request(request, self.limit)
         if losses is not None:
             losses += found
         return body
@@ -84,6 +104,18 @@ class OpenAIChat(Dialect):
         """Write one model."""
         return lists.write_model(model)
 
+    def read_limits(self, headers: Mapping[str, str], now: float) -> Sequence[RateLimit]:
+        """What a provider says about its rate limits."""
+        return rates.read_openai(headers, now)
+
+    def write_limits(self, limits: Sequence[RateLimit], now: float) -> Mapping[str, str]:
+        """Headers that tell a client."""
+        return rates.write_openai(limits, now)
+
+    def spelled(self, setting: str) -> str:
+        """How a client spells a setting."""
+        return _SPELLED.get(setting, setting)
+
     def example(self, model: str) -> str:
         """The smallest request for a model."""
         return jsons.dumps({"model": model, "messages": [{"role": "user", "content": "Say hello."}]}).decode()
@@ -99,3 +131,5 @@ def _passes(name: str) -> bool:
 
 
 DIALECT: Final = OpenAIChat()
+COMPATIBLE: Final = OpenAIChat(limit="max_tokens")
+"""As those speak it who copied it."""

@@ -6,12 +6,12 @@ from typing import Any
 
 from attrs import define, field
 
-from llmgw.events import Accumulator, BlockDelta, BlockMeta, Choice, Event, ResponseStart, Stop
-from llmgw.model import JSON, Audio, OpaquePart, Part, Reasoning, Refusal, Request, Text, ToolCall
+from llmgw.events import Accumulator, Choice, Event, ResponseStart, Stop
+from llmgw.model import JSON, Audio, Base64, OpaquePart, Part, Reasoning, Refusal, Request, Text, ToolCall
 from llmgw_dialects.ids import minted
 from llmgw_dialects.openai_chat.citations import write_citation
 from llmgw_dialects.openai_chat.names import NAME
-from llmgw_dialects.openai_chat.reasoning import carried_details
+from llmgw_dialects.openai_chat.reasoning import carried_details, sealed_detail
 from llmgw_dialects.openai_chat.stops import write_stop
 from llmgw_dialects.openai_chat.usage import write_usage
 from llmgw_dialects.openai_chat.writing import envelope
@@ -19,12 +19,11 @@ from llmgw_dialects.openai_chat.writing import envelope
 
 @define(eq=False)
 class Gathered:
-    """The events of a reply, folded, and what the fold has no place for."""
+    """The events of a reply, folded, and the provider's words for why it ended."""
 
     _fold: Accumulator = field(factory=Accumulator)
     _start: ResponseStart | None = None
     _stops: dict[int, Stop] = field(factory=dict)
-    _sounds: dict[int, dict[str, Any]] = field(factory=dict)
 
     def feed(self, event: Event) -> None:
         """Take one event more."""
@@ -34,12 +33,6 @@ class Gathered:
                 self._start = event
             case Stop():
                 self._stops.setdefault(event.choice, event)
-            case BlockDelta(channel="media"):
-                sound = self._sounds.setdefault(event.choice, {})
-                sound["data"] = sound.get("data", "") + event.fragment
-            case BlockMeta(what="extra", value={"transcript": str(words)}):
-                sound = self._sounds.setdefault(event.choice, {})
-                sound["transcript"] = sound.get("transcript", "") + words
             case _:
                 pass
 
@@ -76,14 +69,15 @@ class Gathered:
         _reason(message, [part for part in choice.parts if isinstance(part, Reasoning)], like)
         citations = [citation for part in choice.parts if isinstance(part, Text) for citation in part.citations]
         annotations = [entry for citation in citations if (entry := write_citation(citation)) is not None]
+        annotations += [entry for part in choice.parts for entry in part.extras.get("annotations", ())]  # of files
         if annotations:
             message["annotations"] = annotations
         _calls(message, [(number, part) for number, part in enumerate(choice.parts) if isinstance(part, ToolCall)], choice, like)
         for part in choice.parts:
             if isinstance(part, Audio):
                 known = {"id": part.id, "transcript": part.transcript, "expires_at": part.expires_at}
-                known = {key: value for key, value in known.items() if value is not None}
-                message["audio"] = {**known, **_joined(known, self._sounds.get(choice.index, {}))}
+                known["data"] = part.blob.data if isinstance(part.blob, Base64) else None
+                message["audio"] = {key: value for key, value in known.items() if value is not None}
         return message
 
 
@@ -121,6 +115,10 @@ def _reason(message: dict[str, Any], parts: list[Reasoning], like: dict[str, Any
     if text and not isinstance(message["content"], list):
         message.update(dict.fromkeys(keys or ["reasoning_content"], text))
     details = [entry for part in parts for entry in carried_details(part.carrier)]
+    foreign = [part for part in parts if part.carrier is not None and part.carrier.kind != "details"]
+    for part in foreign:
+        assert part.carrier is not None
+        details.append(sealed_detail(part.carrier, "".join(part.raw_text) or "\n\n".join(part.summary)))
     if details:
         message["reasoning_details"] = details
 
@@ -144,8 +142,3 @@ def write_call(call: ToolCall, minted_id: str) -> dict[str, JSON]:
     if call.carrier is not None and call.carrier.kind == "thought_signature":
         entry["extra_content"] = {"google": {"thought_signature": call.carrier.payload}}
     return entry
-
-
-def _joined(known: dict[str, Any], sound: dict[str, Any]) -> dict[str, Any]:
-    words = (known.get("transcript") or "") + sound.get("transcript", "")
-    return {**sound, "transcript": words} if words else sound

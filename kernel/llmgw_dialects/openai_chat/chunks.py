@@ -231,7 +231,10 @@ class ChoiceReader:
             if self._open != "text":
                 yield from self._begin("text")
             citation = _citation(entry)
-            yield self._meta("extra", {"annotations": [entry]}) if citation is None else self._meta("citation", citation)
+            if citation is not None:
+                yield self._meta("citation", citation)
+            else:
+                yield self._meta("extra", {"annotations": [_without_index(entry)]})
 
     def _logprobs(self, logprobs: JSON, block: int | None) -> Iterator[Event]:
         if block is None or not isinstance(logprobs, dict):
@@ -275,10 +278,15 @@ def _text(node: dict[str, Any], key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _without_index(entry: JSON) -> JSON:
+    """The index only serves the stream."""
+    return {key: value for key, value in entry.items() if key != "index"} if isinstance(entry, dict) else entry
+
+
 def _citation(entry: JSON) -> Citation | None:
     match entry:
         case {"type": "url_citation", "url_citation": dict(cited)}:
-            raw = {key: value for key, value in entry.items() if key != "index"}  # the index only serves the stream
+            raw = _without_index(entry)
             start, end = cited.get("start_index"), cited.get("end_index")
             return Citation("url", url=cited.get("url"), title=cited.get("title"), start=start, end=end, raw=raw)
         case _:

@@ -12,7 +12,7 @@ from llmgw.model import JSON, Carrier, Citation
 from llmgw_dialects.ids import minted
 from llmgw_dialects.openai_chat.citations import write_citation
 from llmgw_dialects.openai_chat.names import NAME
-from llmgw_dialects.openai_chat.reasoning import carried_details, extra_details
+from llmgw_dialects.openai_chat.reasoning import carried_details, extra_details, sealed_detail
 from llmgw_dialects.openai_chat.stops import write_stop
 
 _KEYS: Final = {
@@ -40,6 +40,7 @@ class _Block:
     tool: int = 0
     details: bool = False
     part: int | None = None
+    thought: list[str] = field(factory=list)
 
 
 @define(eq=False)
@@ -49,6 +50,7 @@ class Deltas:
     _blocks: dict[tuple[int, int], _Block] = field(factory=dict)
     _tools: dict[int, int] = field(factory=dict)
     _annotations: dict[int, int] = field(factory=dict)
+    _sealed: dict[int, int] = field(factory=dict)
     _texts: set[int] = field(factory=set)
 
     def note(self, event: Event) -> None:
@@ -119,6 +121,8 @@ class Deltas:
                 # summary parts are paragraphs; Chat has but one string
                 gap = "\n\n" if channel == "reasoning_summary" and block.part not in (None, event.part) else ""
                 block.part = event.part
+                if block.kind == "reasoning":
+                    block.thought.append(gap + event.fragment)
                 return [Piece(event.choice, {_KEYS[channel]: gap + event.fragment})]
 
     def _meta(self, event: BlockMeta) -> Iterable[Piece]:
@@ -163,6 +167,10 @@ class Deltas:
         if carrier.kind == "details" and block.kind == "reasoning":
             # the pieces, where there were some, have said it already
             return () if block.details else [Piece(choice, {"reasoning_details": _indexed(carried_details(carrier))})]
+        if block.kind == "reasoning":
+            number = self._sealed.get(choice, 0)
+            self._sealed[choice] = number + 1
+            return [Piece(choice, {"reasoning_details": [{**sealed_detail(carrier, "".join(block.thought)), "index": number}]})]
         return ()
 
 

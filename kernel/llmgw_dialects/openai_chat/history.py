@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from llmgw import jsons
 from llmgw.model import JSON, Carrier, OpaquePart, Part, Reasoning, ToolCall
 from llmgw.splice import Path
+from llmgw_dialects.envelope import Opened, is_sealed, opened
 from llmgw_dialects.fields import invalid, opt_list, opt_string, string
 from llmgw_dialects.ids import minted
 from llmgw_dialects.losses import Losses
-from llmgw_dialects.openai_chat.marks import read_mark, write_mark
 from llmgw_dialects.openai_chat.names import NAME
-from llmgw_dialects.openai_chat.reasoning import carried_details, details_carrier, details_text
+from llmgw_dialects.openai_chat.reasoning import (
+    carried_details,
+    details_carrier,
+    details_text,
+    opened_detail,
+    sealed_detail,
+)
+from llmgw_dialects.openai_marks import read_mark, write_mark
 
 PLAIN = ("reasoning_content", "reasoning")
 
@@ -26,9 +33,29 @@ def read_reasoning(message: dict[str, Any], path: Path) -> list[tuple[Reasoning,
     details = opt_list(message, "reasoning_details", path)
     if not plain and not details:
         return []
+    ours = [found for entry in details or () if (found := opened_detail(entry)) is not None]
+    if ours:
+        return [(part, "reasoning_details") for part in _unsealed(ours, "".join(dict.fromkeys(text for _, text in plain)))]
     told = tuple(dict.fromkeys(text for _, text in plain)) or tuple(filter(None, [details_text(details or [])]))
     part = Reasoning(raw_text=told, carrier=details_carrier(details) if details else None)
     return [(part, plain[0][0] if plain else "reasoning_details")]
+
+
+def _unsealed(ours: list[Opened], shown: str) -> list[Reasoning]:
+    """Thoughts of another vendor, one for each envelope; a thought that its client changed has lost its state."""
+    out: list[Reasoning] = []
+    for found in ours:
+        text = found.thought(shown)
+        redacted = found.carrier is not None and found.carrier.kind == "redacted"
+        whole = text is not None and found.carrier is not None
+        out.append(
+            Reasoning(
+                summary=() if redacted or not (text or shown) else (text or shown,),
+                carrier=found.carrier if whole else None,
+                redacted=redacted,
+            )
+        )
+    return out
 
 
 def write_reasoning(parts: list[Reasoning], like: dict[str, Any], losses: Losses) -> dict[str, JSON]:
@@ -42,6 +69,8 @@ def write_reasoning(parts: list[Reasoning], like: dict[str, Any], losses: Losses
     out: dict[str, JSON] = {}
     text = "".join("".join(part.raw_text) or "\n\n".join(part.summary) for part in parts)
     details = [entry for part in parts for entry in carried_details(part.carrier)]
+    if like.get("reasoning_details"):  # the client's own message: what is in it may stay
+        details += [sealed_detail(part.carrier, "".join(part.summary)) for part in parts if _is_foreign(part.carrier)]
     keys = [key for key in PLAIN if isinstance(like.get(key), str) and like[key]]
     blocks = bool(like.get("thinking_blocks"))
     if text and not keys and not blocks and not like.get("reasoning_details"):
@@ -53,9 +82,13 @@ def write_reasoning(parts: list[Reasoning], like: dict[str, Any], losses: Losses
     if blocks and parts:
         out["thinking_blocks"] = [_write_block(part) for part in parts]
     for part in parts:
-        if part.carrier is not None and part.carrier.kind != "details" and not blocks:
+        if part.carrier is not None and part.carrier.kind != "details" and not blocks and not details:
             losses.dropped(f"reasoning.{part.carrier.kind}", node=part)
     return out
+
+
+def _is_foreign(carrier: Carrier | None) -> TypeGuard[Carrier]:
+    return carrier is not None and carrier.kind != "details"
 
 
 def read_call(value: JSON, path: Path) -> Part:
@@ -121,6 +154,9 @@ def _id(value: dict[str, Any], path: Path, name: str, text: str) -> str:
 
 def _signature(value: dict[str, Any]) -> Carrier | None:
     match value.get("extra_content"):
+        case {"google": {"thought_signature": str(payload)}} if is_sealed(payload):
+            found = opened(payload)
+            return None if found is None else found.carrier
         case {"google": {"thought_signature": str(payload)}}:
             return Carrier(provider="google", kind="thought_signature", payload=payload)
         case _:

@@ -43,7 +43,7 @@ class ReplyLosses:
     def _has_room(self, event: BlockMeta, carrier: Carrier) -> bool:
         block = self._blocks.get((event.choice, event.index))
         match carrier.kind, block and block.kind:
-            case ("details", "reasoning"):
+            case (_, "reasoning"):
                 return True
             case ("thought_signature", "tool_call" | "custom_tool_call"):
                 return block is not None and not block.meta.get("legacy")

@@ -33,9 +33,9 @@ from llmgw_dialects.fields import invalid, opt_list, opt_object, opt_string, str
 from llmgw_dialects.ids import minted
 from llmgw_dialects.losses import Losses
 from llmgw_dialects.openai_chat.history import read_call, read_legacy_call, read_reasoning, write_call, write_reasoning
-from llmgw_dialects.openai_chat.marks import read_mark, write_mark
 from llmgw_dialects.openai_chat.names import NAME
 from llmgw_dialects.openai_chat.parts import lost_fields, read_part, write_part
+from llmgw_dialects.openai_marks import read_mark, write_mark
 
 _P = TypeVar("_P", bound=Part)
 _FAILED: Final = "Error: "

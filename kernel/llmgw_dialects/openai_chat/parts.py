@@ -26,8 +26,8 @@ from llmgw.model import (
 from llmgw.splice import Path
 from llmgw_dialects.fields import invalid, opt_string, string
 from llmgw_dialects.losses import Losses
-from llmgw_dialects.openai_chat.marks import read_mark, write_mark
 from llmgw_dialects.openai_chat.names import NAME
+from llmgw_dialects.openai_marks import read_mark, write_mark
 
 _UNSAID: Final[dict[type[Part], tuple[str, ...]]] = {
     Text: ("citations", "logprobs", "phase", "carrier"),

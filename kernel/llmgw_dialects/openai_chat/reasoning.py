@@ -1,6 +1,7 @@
 """``reasoning_details``: OpenRouter's list of what a model thought, in pieces in a stream, whole in a message.
 
-A client must send the whole list back as it came, so the pieces are put together and kept as one opaque carrier.
+A client must send the whole list back as it came, so the pieces are put together and kept as one opaque carrier. Another
+vendor's opaque state goes there too, as an encrypted entry that holds an envelope of ours.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from typing import Any, Final
 
 from llmgw import jsons
 from llmgw.model import JSON, Carrier
+from llmgw_dialects.envelope import Opened, is_sealed, opened, sealed
 
 _TEXTS: Final = ("text", "summary")
+_SEALED: Final = "reasoning.encrypted"
 
 
 def details_text(details: list[JSON]) -> str:
@@ -54,6 +57,20 @@ def _grown(last: dict[str, Any], entry: dict[str, Any]) -> dict[str, JSON]:
         old = last.get(key)
         out[key] = old + value if key in _TEXTS and isinstance(old, str) and isinstance(value, str) else value
     return out
+
+
+def sealed_detail(carrier: Carrier, text: str) -> dict[str, JSON]:
+    """An entry that carries another vendor's state, and the thought it belongs to."""
+    return {"type": _SEALED, "data": sealed(carrier, text or None), "format": "llmgw"}
+
+
+def opened_detail(entry: JSON) -> Opened | None:
+    """What such an entry carries; None if it is none of ours."""
+    match entry:
+        case {"type": "reasoning.encrypted", "data": str(data)} if is_sealed(data):
+            return opened(data) or Opened(None)
+        case _:
+            return None
 
 
 def details_carrier(details: list[JSON]) -> Carrier:

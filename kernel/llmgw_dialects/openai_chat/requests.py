@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from llmgw import jsons
 from llmgw.errors import BadRequest, InvalidField
-from llmgw.model import JSON, Loss, Prompt, RawDoc, Request, sourced
+from llmgw.model import JSON, BuiltinTool, Loss, Prompt, RawDoc, Request, sourced
 from llmgw.splice import KEEP, splice
 from llmgw_dialects.addressing import addressed
 from llmgw_dialects.fields import invalid, opt_bool, opt_list, opt_object
@@ -16,7 +16,15 @@ from llmgw_dialects.openai_chat.edits import Edits
 from llmgw_dialects.openai_chat.messages import read_messages, write_items
 from llmgw_dialects.openai_chat.names import NAME
 from llmgw_dialects.openai_chat.settings import read_settings, write_settings
-from llmgw_dialects.openai_chat.tools import read_choice, read_function, read_tool, read_web_search, write_choice, write_tool
+from llmgw_dialects.openai_chat.tools import (
+    read_choice,
+    read_function,
+    read_tool,
+    read_web_search,
+    write_choice,
+    write_tool,
+    write_web_search,
+)
 
 _PEEK: Final = jsons.peeker(
     {"model": jsons.Once, "messages": [{"role": str}], "stream": bool | None, "stream_options": dict[str, Any] | None}
@@ -109,8 +117,12 @@ def _listed(tree: dict[str, Any], key: str) -> enumerate[Any]:
 # ---- writing ------------------------------------------------------------------------------------
 
 
-def encode_request(request: Request) -> tuple[bytes, list[Loss]]:
+def encode_request(request: Request, limit: str = "max_completion_tokens") -> tuple[bytes, list[Loss]]:
     """Write a request for a provider.
+
+    Args:
+        request: of any dialect.
+        limit: the field that limits the answer, where the body does not say.
 
     Returns:
         The body, and what it could not say.
@@ -118,7 +130,7 @@ def encode_request(request: Request) -> tuple[bytes, list[Loss]]:
     losses = Losses(NAME, request.dialect)
     raw = request.raw
     if raw is None or raw.dialect != NAME:
-        return jsons.dumps(_written(request, losses)), losses.found
+        return jsons.dumps(_written(request, losses, limit)), losses.found
     if request.untouched:
         changes = _envelope(request, raw)
         changes.pop("model", None)
@@ -128,7 +140,7 @@ def encode_request(request: Request) -> tuple[bytes, list[Loss]]:
     return splice(raw.data, template), losses.found
 
 
-def _written(request: Request, losses: Losses) -> dict[str, JSON]:
+def _written(request: Request, losses: Losses, limit: str) -> dict[str, JSON]:
     """A body from scratch: always the same for the same request, with only what is set."""
     prompt = request.prompt
     out: dict[str, JSON] = {"model": request.model, "messages": write_items(prompt.items, losses)}
@@ -138,15 +150,15 @@ def _written(request: Request, losses: Losses) -> dict[str, JSON]:
             out["stream_options"] = {"include_usage": True}
     tools: list[JSON] = []
     for tool in prompt.tools:
-        if getattr(tool, "kind", None) == "web_search" and getattr(tool, "vendor", None) == "openai":
-            out["web_search_options"] = getattr(tool, "config", None) or {}
+        if isinstance(tool, BuiltinTool) and tool.kind == "web_search":
+            out["web_search_options"] = write_web_search(tool, losses)
         else:
             tools += write_tool(tool, losses)
     if tools:
         out["tools"] = tools
     if tools or (prompt.tool_choice is not None and prompt.tool_choice.mode == "none"):
         out |= write_choice(prompt.tool_choice, False, losses)
-    return {**out, **write_settings(prompt, {}, losses)}
+    return {**out, **write_settings(prompt, {limit: 0}, losses)}
 
 
 def _envelope(request: Request, raw: RawDoc) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from llmgw.model import JSON, BuiltinTool, CustomTool, FunctionTool, McpServer, 
 from llmgw.splice import Path
 from llmgw_dialects.fields import invalid, opt_bool, opt_list, opt_object, opt_string, string
 from llmgw_dialects.losses import Losses
-from llmgw_dialects.openai_chat.marks import read_mark, write_mark
 from llmgw_dialects.openai_chat.names import NAME
+from llmgw_dialects.openai_marks import read_mark, write_mark
 
 _MODES: Final[dict[str, Any]] = {"auto": "auto", "none": "none", "required": "required", "any": "required"}  # any: Mistral
 
@@ -41,6 +41,22 @@ def read_function(value: JSON, path: Path) -> Tool:
 def read_web_search(value: JSON) -> Tool:
     """Read ``web_search_options``, which is a tool in all but its place."""
     return BuiltinTool(kind="web_search", vendor="openai", name="web_search", config=value)
+
+
+def write_web_search(tool: BuiltinTool, losses: Losses) -> dict[str, JSON]:
+    """``web_search_options``; what other dialects say about where to search is lost, but for the size and the place."""
+    config = tool.config if isinstance(tool.config, dict) else {}
+    if tool.source is not None and tool.source.doc.dialect == NAME:
+        return config
+    out: dict[str, JSON] = {}
+    if isinstance(size := config.get("search_context_size"), str):
+        out["search_context_size"] = size
+    if isinstance(place := config.get("user_location"), dict):
+        told = {key: value for key, value in place.items() if key != "type" and value is not None}
+        out["user_location"] = {"type": "approximate", "approximate": told}
+    for key in config.keys() - {"search_context_size", "user_location", "type", "name"}:
+        losses.dropped(f"tools.web_search.{key}", node=tool)
+    return out
 
 
 def write_tool(tool: Tool, losses: Losses) -> list[dict[str, JSON]]:

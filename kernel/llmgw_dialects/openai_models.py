@@ -1,4 +1,4 @@
-"""Lists of models."""
+"""Lists of models, as all of OpenAI's dialects write them."""
 
 from __future__ import annotations
 
