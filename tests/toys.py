@@ -9,12 +9,13 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from importlib.metadata import entry_points
 from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from llmgw import jsons, plugins, sse, stages
 from llmgw.config import Config, load
@@ -40,16 +41,20 @@ from llmgw.events import (
 from llmgw.exchange import Exchange
 from llmgw.gateway import Gateway
 from llmgw.hookspecs import hookimpl
-from llmgw.model import Loss, Message, ModelInfo, Prompt, RawDoc, Request, Text, texts
+from llmgw.model import Carrier, Loss, Message, ModelInfo, Profile, Prompt, RawDoc, Request, Text, texts
 from llmgw.pipeline import answer
-from llmgw.stages import Backend, Clock, Command, Dialect, Endpoint, Filter, Head, Observer, Reader, Target, Writer
+from llmgw.stages import Backend, Clock, Command, Dialect, Endpoint, Filter, Head, Observer, Operation, Reader, Target, Writer
 from llmgw.transport import HttpBackend
 
 # ---- a dialect ----------------------------------------------------------------------------------
 
 
 class Toy(Dialect):
-    """``{"model", "say", "stream"}`` is answered with ``{"said"}``, or with frames ``{"say"}`` and one ``{"end"}``."""
+    """``{"model", "say", "stream"}`` is answered with ``{"said"}``, or with frames ``{"say"}`` and one ``{"end"}``.
+
+    ``state`` is a list of opaque texts from the model's last turn; a provider that refuses one says ``{"carriers"}``, one
+    that does not know a field ``{"field"}``.
+    """
 
     name: ClassVar[str] = "toy"
     request_headers: ClassVar[frozenset[str]] = frozenset({"toy-beta"})
@@ -64,15 +69,17 @@ class Toy(Dialect):
             dialect=self.name,
             model=tree["model"],
             stream=tree.get("stream", False),
+            operation=head.operation if head.operation in ("count_tokens", "compact") else "generate",
             raw=RawDoc(self.name, body, tree=tree),
             headers=headers,
-            load=lambda doc: Prompt(items=(Message(role="user", parts=(Text(doc.tree.get("say", "")),)),)),
+            load=lambda doc: Prompt(items=(*_turn(doc.tree), Message(role="user", parts=(Text(doc.tree.get("say", "")),)))),
         )
 
     def write_request(self, request: Request, losses: list[Loss] | None = None) -> bytes:
         if request.raw is not None and request.untouched and request.model == request.raw.tree["model"]:
             return request.raw.data
-        return jsons.dumps({"model": request.model, "say": said(request), "stream": request.stream})
+        state = {"state": kept} if (kept := states(request)) else {}
+        return jsons.dumps({"model": request.model, "say": said(request), "stream": request.stream, **state})
 
     def reader(self, *, stream: bool) -> Reader:
         return StreamReader() if stream else WholeReader()
@@ -85,7 +92,13 @@ class Toy(Dialect):
 
     def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         upstream = UpstreamReply(status, body, self.name, headers)
-        return UpstreamRefused(body.decode(errors="replace"), upstream=upstream, kind="rate_limited" if status == 429 else None)
+        words = body.decode(errors="replace")
+        error = UpstreamRefused(words, upstream=upstream, kind="rate_limited" if status == 429 else None)
+        if status == 400 and words.startswith('{"carriers"'):
+            error.cure = "carriers"
+        elif status == 400 and words.startswith('{"field"'):
+            error.cure, error.param = "field", jsons.loads(body)["field"]
+        return error
 
     def write_error(self, error: GatewayError) -> bytes:
         if isinstance(error, UpstreamError) and error.upstream is not None and error.upstream.dialect == self.name:
@@ -103,6 +116,81 @@ class Toy(Dialect):
 
     def write_model(self, model: ModelInfo) -> bytes:
         return jsons.dumps({"model": model.id})
+
+    def read_count(self, body: bytes) -> int:
+        try:
+            return int(jsons.loads(body)["count"])
+        except (jsons.JsonError, KeyError, TypeError):
+            raise UpstreamBroken("That is no count.") from None
+
+    def write_count(self, tokens: int) -> bytes:
+        return jsons.dumps({"count": tokens})
+
+    def spelled(self, setting: str) -> str:
+        return f"my_{setting}"
+
+
+class Abroad(Toy):
+    """The same words in another dialect: a crossing leads there, and what stands under ``lost`` cannot be said.
+
+    What stands under ``options`` becomes fields of the body.
+    """
+
+    name: ClassVar[str] = "abroad"
+
+    def write_request(self, request: Request, losses: list[Loss] | None = None) -> bytes:
+        tree = request.raw.tree if request.raw is not None else {}
+        if losses is not None:
+            losses += [Loss(name, name, action, request.dialect, self.name) for name, action in tree.get("lost", {}).items()]
+        return jsons.dumps({**jsons.loads(super().write_request(request)), **tree.get("options", {})})
+
+    def crossing(self, request: Request, profile: Profile, losses: list[Loss]) -> Crossway | None:
+        return None if request.dialect == self.name else Crossway(request, profile)
+
+    def profile(self, model: str) -> Profile:
+        return Profile(stop_max=len(model))
+
+
+@define(eq=False)
+class Crossway:
+    """Says on the way in what was kept under ``word``, keeps the reply's last word, and ends the reply where it says ``STOP``."""
+
+    asked: Request
+    profile: Profile
+    wanted: Sequence[str] = ("word",)
+    found: dict[str, str] = field(factory=dict)
+    kept: dict[str, str] = field(factory=dict)
+    more: list[str] = field(factory=list)
+    """What is asked next, one after the other."""
+
+    def recall(self, found: Mapping[str, str]) -> None:
+        self.found |= found
+
+    def request(self) -> Request:
+        word = f"({self.found['word']})" if "word" in self.found else ""
+        *before, last = self.asked.prompt.items
+        return self.asked.with_prompt(items=(*before, evolve(last, parts=(Text(said(self.asked) + word),))))
+
+    def back(self, event: Event) -> Iterable[Event]:
+        if isinstance(event, BlockDelta):
+            if event.fragment == "STOP":
+                return ending()
+            self.kept["word"] = event.fragment
+        return [event]
+
+    def further(self) -> Request | None:
+        return None
+
+
+def states(request: Request) -> list[str]:
+    """The opaque state of a request."""
+    parts = [part for item in request.prompt.items for part in getattr(item, "parts", ())]
+    return [part.carrier.payload for part in parts if isinstance(part, Text) and part.carrier is not None]
+
+
+def _turn(tree: Any) -> tuple[Message, ...]:
+    kept = [Text("", carrier=Carrier("toy", "signature", one)) for one in tree.get("state", ())]
+    return (Message(role="assistant", parts=tuple(kept)),) if kept else ()
 
 
 def said(request: Request) -> str:
@@ -234,7 +322,7 @@ class WholeWriter:
         return b""
 
 
-TOY = Toy()
+TOY, ABROAD = Toy(), Abroad()
 
 # ---- replies ------------------------------------------------------------------------------------
 
@@ -327,6 +415,14 @@ class ToyHttp(HttpBackend):
 
     def headers(self, target: Target) -> Mapping[str, str]:
         return {"authorization": f"Bearer key-of-{target.credential}"}
+
+
+@define(eq=False, kw_only=True)
+class AbroadHttp(ToyHttp):
+    """One that speaks another dialect, and counts tokens."""
+
+    dialect: ClassVar[Dialect] = ABROAD
+    paths: ClassVar[Mapping[Operation, str]] = {"count_tokens": "/count"}
 
 
 # ---- filters and observers ----------------------------------------------------------------------
@@ -436,10 +532,19 @@ def _front(gateway: Gateway) -> Iterable[Endpoint]:
         Endpoint("POST", "/toy", TOY),
         Endpoint("GET", "/toy/models", TOY, "models"),
         Endpoint("GET", "/toy/models/{id:.+}", TOY, "model"),
+        Endpoint("POST", "/toy/count", TOY, "count_tokens"),
+        Endpoint("POST", "/toy/compact", TOY, "compact"),
+        Endpoint("GET", "/toy/info", TOY, "info"),
+        Endpoint("GET", "/toy/health", TOY, "health"),
     ]
 
 
 FRONT = plugin(frontend_endpoints=_front)
+
+
+def default_set() -> list[str]:
+    """What is on without being named."""
+    return sorted(entry_points(group="llmgw.defaults").names)
 
 
 @define(eq=False)

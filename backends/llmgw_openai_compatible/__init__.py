@@ -78,7 +78,7 @@ class Compatible(HttpBackend):
 
     def profile_of(self, dialect: Dialect, model: str) -> Profile:
         """What the dialect knows of a model, and over it what the deployment says."""
-        return with_overrides(dialect.profile(model), self.known)
+        return with_overrides(dialect.profile(model), {"takes_details": True, **self.known})
 
     def headers(self, target: Target) -> Mapping[str, str]:
         """The key as a bearer token, if there is one, and the deployment's own headers."""

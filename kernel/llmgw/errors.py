@@ -10,7 +10,8 @@
     │   ├── Unauthorized       401  no key, or a wrong one
     │   ├── Forbidden          403  a good key that may not do this
     │   ├── NotFound           404  no such path
-    │   │   └── ModelNotFound  404  no back-end has this model; the message has the nearest names
+    │   │   ├── ModelNotFound  404  no back-end has this model; the message has the nearest names
+    │   │   └── ConversationNotFound 404  the response that a request goes on from is not known here
     │   ├── MethodNotAllowed   405
     │   ├── TooSlow            408  the request's body did not arrive in time
     │   ├── TooLarge           413
@@ -143,6 +144,12 @@ class ModelNotFound(NotFound):
 
     def __init__(self, message: str, *, param: str | None = "model", retry_after: float | None = None) -> None:
         super().__init__(message, param=param, retry_after=retry_after)
+
+
+class ConversationNotFound(NotFound):
+    """The response that a request goes on from is not known here."""
+
+    code: str | None = "previous_response_not_found"
 
 
 class MethodNotAllowed(ClientError):

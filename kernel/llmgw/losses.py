@@ -21,6 +21,7 @@ DEFAULTS: Final[Mapping[str, Worst]] = {
     "*": "drop",
     "n": "approximate",
     "input": "emulate",  # a picture or a sound that the model would never get
+    "input.search_result": "approximate",
     "modalities": "emulate",
     "audio_out": "emulate",
     "server_state": "emulate",

@@ -53,8 +53,8 @@ UNSEEN: Final = 1000
 PROMPT: Final = 4
 """Tokens in which every prompt ends, to make the model speak."""
 MESSAGE: Final = 5
-TOOL: Final = 12
-TOOLS: Final = 250
+TOOL: Final = 20
+TOOLS: Final = 350
 """Tokens of what a provider says to a model as soon as there is any tool."""
 
 # words with the space before them, numbers in threes, single letters of other scripts, line ends with their indentation, marks

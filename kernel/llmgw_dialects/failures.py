@@ -81,7 +81,7 @@ _CURABLE: Final = (400, 404, 422)
 _TOO_LONG: Final = re.compile(
     r"maximum context length|context (?:length|size|window)|prompt (?:is )?too long|too many (?:input )?tokens", re.IGNORECASE
 )
-_SECRET: Final = re.compile(r"\b(?:sk|pk|rk|gsk|xai|AIza)[-_]?[A-Za-z0-9_\-]{12,}|(?<=Bearer )\S+")
+_SECRET: Final = re.compile(r"\b(?:sk|pk|rk|gsk|xai|AIza)[-_]?[A-Za-z0-9_\-]{12,}|(?<=Bearer )[A-Za-z0-9._~+/=\-]{16,}")
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 
@@ -211,10 +211,11 @@ def _page(body: bytes) -> str:
     """The message of a page of HTML: its title; of another text, the text."""
     text = body[:100_000].decode(errors="replace").strip()
     if not text.startswith("<"):
-        return cleaned(text[:2000])
+        return cleaned(text[:2000]).strip()
     title = _TITLE.search(text)
     return f"an HTML page, titled “{cleaned(html.unescape(title[1]))}”" if title else "an HTML page"
 
 
 def cleaned(text: str) -> str:
-    return _SECRET.sub("[redacted]", text).strip()
+    """A provider's words, to the letter, but for what looks like a key."""
+    return _SECRET.sub("[redacted]", text)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
 import yaml
-from attrs import define
+from attrs import define, field
 
 from llmgw import config as configuration
 from llmgw.gateway import Gateway
@@ -30,12 +30,14 @@ class RunningGateway:
         server: its process-wide part.
         file: its configuration, for tests that change it and reload.
         http: a client session.
+        doors: where front-ends have a port of their own, by the port that they asked for; each gets a free one.
     """
 
     url: str
     server: Server
     file: Path
     http: aiohttp.ClientSession
+    doors: Mapping[int, str] = field(factory=dict)
 
     @property
     def gateway(self) -> Gateway:
@@ -68,7 +70,7 @@ async def run_gateway(
         env: the whole environment that the gateway sees.
         clock: all its time.
     """
-    with TemporaryDirectory() as folder, bind("127.0.0.1", 0) as sock:
+    with TemporaryDirectory() as folder, bind("127.0.0.1", 0) as sock, ExitStack() as stack:
         file = Path(folder) / "llmgw.yaml"
         file.write_text(yaml.safe_dump(dict(config or {})))
 
@@ -76,17 +78,19 @@ async def run_gateway(
             return configuration.load(file, env or {}, port=0)
 
         gateway = Gateway.build(load(), clock or Clock())
+        doors = {port: stack.enter_context(bind("127.0.0.1", 0)) for port in gateway.ports}
+        urls = {port: f"http://127.0.0.1:{door.getsockname()[1]}" for port, door in doors.items()}
         serving: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         server = Server(load, clock or Clock(), announce=lambda _, address: serving.set_result(address), signals=False)
         async with asyncio.TaskGroup() as group:
-            running = group.create_task(server.serve(gateway, sock))
+            running = group.create_task(server.serve(gateway, sock, doors))
             waited: set[asyncio.Future[Any]] = {serving, running}
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if running.done():
                 await running  # raises why it does not serve
             async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
                 try:
-                    yield RunningGateway(serving.result(), server, file, http)
+                    yield RunningGateway(serving.result(), server, file, http, urls)
                 finally:
                     server.stop()
                     server.stop()  # tests do not wait for exchanges that hang on purpose

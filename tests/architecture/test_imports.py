@@ -20,7 +20,7 @@ LAYERS = (
     {"app", "gateway", "pulse"},
     {"pipeline"},
     {"chat", "transport", "plugins", "config", "route"},
-    {"hookspecs"},
+    {"hookspecs", "losses", "memory", "tokens"},
     {"exchange"},
     {"stages"},
     {"events"},

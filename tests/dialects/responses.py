@@ -194,8 +194,12 @@ def foreign(*events: Event, dialect: str = "anthropic.messages") -> list[Event]:
 def block(index: int, kind: BlockKind, *fragments: str, **meta: Any) -> list[Event]:
     """A block of fragments."""
     channels: dict[str, Channel] = {
-        "tool_call": "args", "custom_tool_call": "input", "reasoning": "reasoning_summary", "refusal": "refusal", "media": "media",
-    }  # fmt: skip
+        "tool_call": "args",
+        "custom_tool_call": "input",
+        "reasoning": "reasoning_summary",
+        "refusal": "refusal",
+        "media": "media",
+    }
     deltas = [BlockDelta(index=index, channel=channels.get(kind, "text"), fragment=fragment) for fragment in fragments]
     return [BlockStart(index=index, kind=kind, meta=meta), *deltas, BlockStop(index=index)]
 

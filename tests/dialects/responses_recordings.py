@@ -107,7 +107,7 @@ def all_touched(prompt: Prompt) -> Prompt:
 
 
 def distinct(reply: Reply) -> Reply:
-    """A reply whose thoughts have no ids: xAI gives the same to several, which the SDK cannot bear, so a writer of ours does not."""
+    """A reply without ids that stand twice in it, as xAI's do: the SDK cannot bear them, so a writer of ours makes others."""
     choices = []
     for choice in reply.choices:
         ids = [getattr(part, "id", None) for part in choice.parts]

@@ -50,7 +50,7 @@ from llmgw.model import (
 )
 from llmgw.stages import Dialect, Head
 
-LAW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+LAW = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 ALL = [(front, back) for front in DIALECTS for back in DIALECTS]
 
 words = st.text(st.characters(codec="utf-8"), max_size=12)

@@ -68,7 +68,8 @@ def left(made: Any) -> tuple[Part, ...]:
 @pytest.mark.parametrize(("way", "model", "carrier", "kept"), [
     ("SA", "claude-opus-4-6", CLAUDE, True), ("SA", "claude-opus-4-6", REDACTED, True), ("SA", "claude-opus-4-6", GPT, False),
     ("SA", "claude-opus-4-6", evolve(CLAUDE, family=None), True), ("SA", "fp-other", CLAUDE, False),
-    ("AS", "gpt-5.2", GPT, True), ("AS", "openai/gpt-5.4", GPT, True), ("AS", "gpt-6-sol", GPT, False), ("AS", "gpt-5.2", CLAUDE, False),
+    ("AS", "gpt-5.2", GPT, True), ("AS", "openai/gpt-5.4", GPT, True), ("AS", "gpt-6-sol", GPT, False),
+    ("AS", "gpt-5.2", CLAUDE, False),
     ("AS", "gpt-5.2", evolve(GPT, kind="signature"), False), ("CS", "gpt-5.2", GPT, True),
     ("AC", "gpt-5.2", GPT, False), ("AC", "gpt-5.2", CLAUDE, False),
     ("AC", "deepseek-v4-pro", Carrier(provider="unknown", kind="details", payload="[]", family="deepseek"), True),
@@ -126,7 +127,8 @@ def test_calls_and_texts_lose_what_is_not_for_the_target(way: str) -> None:
     ((thought(GEMINI), call("c"), thought(evolve(GEMINI, payload="2")), call("d")),
      (call("c", GEMINI), call("d", evolve(GEMINI, payload="2")))),
     ((thought(CLAUDE), thought(GEMINI), call()), (call("c", GEMINI),)),
-    ((thought(GEMINI), thought(evolve(GEMINI, payload="2")), call()), (Text("", carrier=GEMINI), call("c", evolve(GEMINI, payload="2")))),
+    ((thought(GEMINI), thought(evolve(GEMINI, payload="2")), call()),
+    (Text("", carrier=GEMINI), call("c", evolve(GEMINI, payload="2")))),
 ])  # fmt: skip
 def test_signatures_go_where_they_belong(parts: tuple[Part, ...], expected: tuple[Part, ...]) -> None:
     """A client kept them as thoughts; Google wants them on the call or the text, and no thoughts."""
@@ -160,12 +162,14 @@ def test_the_stand_in_is_used_sparingly() -> None:
 @pytest.mark.parametrize(("items", "expected"), [
     ((USER, said(call("a")), result("a"), USER), [("a", BYPASS.payload)]),  # words behind results are not the user speaking
     ((USER, said(call("a")), result("a"), said(Text("x")), USER), [("a", None)]),
-    ((USER, said(call("a")), result("a"), said(call("b"), call("c"))), [("a", BYPASS.payload), ("b", BYPASS.payload), ("c", None)]),
+    ((USER, said(call("a")), result("a"), said(call("b"), call("c"))), [("a", BYPASS.payload), ("b", BYPASS.payload),
+    ("c", None)]),
     ((USER, said(call("a")), said(call("b")), result("a"), result("b")), [("a", BYPASS.payload), ("b", None)]),  # one step
     ((USER, said(call("a")), result("a"), Instruction(leading=False), said(call("b")), result("b")),
      [("a", BYPASS.payload), ("b", BYPASS.payload)]),
     ((said(call("a")), result("a")), [("a", BYPASS.payload)]),
-    ((USER, said(call("a")), result("a"), said(Text("x")), Message(role="user", parts=(Text(" "),)), said(call("b")), result("b")),
+    ((USER, said(call("a")), result("a"), said(Text("x")), Message(role="user", parts=(Text(" "),)), said(call("b")),
+    result("b")),
      [("a", BYPASS.payload), ("b", BYPASS.payload)]),
 ])  # fmt: skip
 def test_where_a_loop_begins(items: tuple[Any, ...], expected: Any) -> None:
@@ -230,7 +234,8 @@ def test_families_are_stamped() -> None:
 
 @pytest.mark.parametrize(("model", "expected"), [
     ("claude-opus-4-6", "claude"), ("us.anthropic.claude-haiku-5-5-v1:0", "claude"), ("gpt-5.4-mini", "gpt-5"), ("o3-mini", "o3"),
-    ("models/gemini-3.1-pro-preview", "gemini-3"), ("google/gemini-2.5-flash", "gemini-2"), ("deepseek/deepseek-v4-pro", "deepseek"),
+    ("models/gemini-3.1-pro-preview", "gemini-3"), ("google/gemini-2.5-flash", "gemini-2"),
+    ("deepseek/deepseek-v4-pro", "deepseek"),
     ("GPT-6-Sol", "gpt-6"), ("gpt-oss-120b", "gpt-oss"), ("9x y", "9x-y"),
 ])  # fmt: skip
 def test_families(model: str, expected: str) -> None:

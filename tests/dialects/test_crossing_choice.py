@@ -86,6 +86,16 @@ def test_some_of_the_tools(inner: Any, mode: str) -> None:
     assert [("tool_choice.allowed", "emulated")] == made.lost
 
 
+@pytest.mark.parametrize(("model", "expected", "tools"), [
+    ("gemini-3-pro", ToolChoice("validated", (ToolRef("g"),)), (F, G)), ("gemini-2.0-flash", ToolChoice("auto"), (G,)),
+])  # fmt: skip
+def test_google_ignores_names_where_nothing_is_forced(model: str, expected: ToolChoice, tools: Any) -> None:
+    """It checks calls of these names without forcing one; a model that does not know this gets only these tools."""
+    made = chosen("SG", ToolChoice("allowed", (ToolRef("g"),), "auto"), model=model)
+    assert (expected, tools) == (made.prompt.tool_choice, made.prompt.tools)
+    assert [("tool_choice.allowed", "emulated")] == made.lost
+
+
 @pytest.mark.parametrize("way", ["SC", "CS", "SG"])
 def test_limited_where_it_can_be(way: str) -> None:
     """OpenAI and Google have a choice of some tools."""

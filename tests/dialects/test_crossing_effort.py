@@ -138,7 +138,8 @@ def test_nearest(effort: str, known: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize(("way", "config", "show"), [
     ("AS", R(mode="adaptive", effort="high"), "auto"), ("AS", R(mode="adaptive", effort="high", show="omitted"), None),
-    ("AS", R(), None), ("CS", R(effort="high"), "auto"), ("GS", R(effort="high"), None), ("GS", R(effort="low", show="auto"), "auto"),
+    ("AS", R(), None), ("CS", R(effort="high"), "auto"), ("GS", R(effort="high"), None),
+    ("GS", R(effort="low", show="auto"), "auto"),
     ("SA", R(effort="high"), "omitted"), ("SA", R(effort="high", show="detailed"), "summarized"), ("SA", R(), None),
     ("CA", R(effort="high"), "summarized"), ("CA", R(effort="none"), None),
     ("CG", R(), "summarized"), ("CG", R(effort="none"), "omitted"), ("AG", R(), None), ("SG", R(effort="high"), None),
@@ -164,7 +165,8 @@ def test_other_words_are_lost() -> None:
 
 
 @pytest.mark.parametrize(("config", "expected"), [
-    (R(), False), (R(effort="none"), False), (R(effort="low"), True), (R(mode="off", effort="low"), False), (R(mode="auto"), True),
+    (R(), False), (R(effort="none"), False), (R(effort="low"), True), (R(mode="off", effort="low"), False),
+    (R(mode="auto"), True),
 ])  # fmt: skip
 def test_thinks(config: ReasoningConfig, expected: bool) -> None:
     """Whether a model is told to think."""

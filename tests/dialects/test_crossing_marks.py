@@ -124,6 +124,13 @@ def test_openai_marks_parts_of_what_it_is_told() -> None:
     assert 3 == len(made.losses)
 
 
+@pytest.mark.parametrize(("way", "kept"), [("AC", None), ("CS", {"k": 1}), ("CA", None)])
+def test_marks_leave_their_words_behind(way: str, kept: Any) -> None:
+    """How a client wrote a mark is for its own kin; how long it lasts is for all."""
+    made = stepped(Marks, way, Prompt(items=(user(text("u", CacheMark(ttl=300.0, raw={"k": 1}))),)), model="", marks_max=4)
+    assert CacheMark(ttl=300.0, raw=kept) == made.prompt.items[0].parts[0].cache  # type: ignore[union-attr,attr-defined]
+
+
 def test_marks_move_off_what_cannot_have_them() -> None:
     """A mark on a thought or an empty text goes to the part before it; where there is none, it is lost."""
     items = (said(Text("a"), Reasoning(raw_text=("x",), cache=M)), user(Text("u"), text(" ", M)))

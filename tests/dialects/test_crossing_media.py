@@ -85,7 +85,8 @@ def test_what_cannot_be_said(way: str, part: Any, lost: str) -> None:
     ("CG", Image(Url("gs://b/a.png")), Image(FileUri("gs://b/a.png"))),
     ("CG", Video(Url("https://www.youtube.com/watch?v=1")), Video(FileUri("https://www.youtube.com/watch?v=1"))),
     ("GA", Image(FileUri("https://x.org/a.png")), Image(Url("https://x.org/a.png"))),
-    ("SC", Image(FileId("file-1")), Image(FileId("file-1"))), ("SC", Document(FileId("f", "openai")), Document(FileId("f", "openai"))),
+    ("SC", Image(FileId("file-1")), Image(FileId("file-1"))),
+    ("SC", Document(FileId("f", "openai")), Document(FileId("f", "openai"))),
     ("AS", Document(Base64("application/msword", "AAAA")), Document(Base64("application/msword", "AAAA"))),
     ("CG", Document(Base64("application/octet-stream", PDF)), Document(Base64("application/pdf", PDF))),
     ("CG", Audio(Base64("audio/mp3", "AAAA")), Audio(Base64("audio/mpeg", "AAAA"))),
@@ -96,9 +97,11 @@ def test_what_can(way: str, given: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize(("way", "given", "expected"), [
-    ("AG", Document(PlainText("x"), filename="n.txt", context="c"), Text("n.txt\nc\n\nx")), ("AC", Document(PlainText("x")), Text("x")),
+    ("AG", Document(PlainText("x"), filename="n.txt", context="c"), Text("n.txt\nc\n\nx")),
+    ("AC", Document(PlainText("x")), Text("x")),
     ("CA", Document(PlainText("x"), filename="n"), Document(PlainText("x"), filename="n")),
-    ("CA", Document(Base64("text/plain", WORDS), filename="n"), Document(PlainText("héllo"), media_type="text/plain", filename="n")),
+    ("CA", Document(Base64("text/plain", WORDS), filename="n"), Document(PlainText("héllo"), media_type="text/plain",
+    filename="n")),
     ("CG", Document(Base64("text/markdown; charset=utf-8", WORDS), filename="n"), Text("n\n\nhéllo")),
     ("CS", Document(Base64("application/json", WORDS)), Text("héllo")),
     ("AC", Document((Text("a"), Text("b")), filename="n"), Text("n\n\nab")),

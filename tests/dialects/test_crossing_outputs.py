@@ -66,7 +66,8 @@ def test_openai_answers_with_objects(schema: Any) -> None:
 
 
 @pytest.mark.parametrize(("way", "said", "added"), [
-    ("CA", "as json", [JSON_WORDS]), ("CG", "x", []), ("GC", "x", [JSON_WORDS]), ("GC", "As JSON please", []), ("GS", "x", [JSON_WORDS]),
+    ("CA", "as json", [JSON_WORDS]), ("CG", "x", []), ("GC", "x", [JSON_WORDS]), ("GC", "As JSON please", []),
+    ("GS", "x", [JSON_WORDS]),
 ])  # fmt: skip
 def test_any_json(way: str, said: str, added: list[str]) -> None:
     """Claude is asked in words; OpenAI wants the word to be said; Gemini needs neither."""

@@ -41,7 +41,8 @@ def test_what_only_one_vendor_has_is_refused(way: str, prompt: Prompt, path: str
 
 
 @pytest.mark.parametrize("state", [
-    ServerState(), ServerState(background=False), ServerState(conversation=None, previous_response_id=""), ServerState(store=True),
+    ServerState(), ServerState(background=False), ServerState(conversation=None, previous_response_id=""),
+    ServerState(store=True),
 ])  # fmt: skip
 def test_what_says_nothing_is_let_go(state: ServerState) -> None:
     """Empty fields, and the wish to be stored, are no reason to refuse."""
@@ -96,7 +97,8 @@ def test_ids_stay_with_openai() -> None:
 
 
 @pytest.mark.parametrize(("user", "has_key"), [
-    (json.dumps({"device_id": "d", "session_id": "s1"}), True), ("user_1_account_2_session_ab-12", True), ("ann", False), ("{", False),
+    (json.dumps({"device_id": "d", "session_id": "s1"}), True), ("user_1_account_2_session_ab-12", True), ("ann", False),
+    ("{", False),
     ("[1]", False), (json.dumps({"session_id": 5}), False),
 ])  # fmt: skip
 def test_a_session_makes_a_cache_key(user: str, has_key: bool) -> None:

@@ -139,7 +139,8 @@ def test_thoughts_and_arguments_are_not_looked_into() -> None:
     events = [
         ResponseStart(), BlockStart(index=0, kind="reasoning"), BlockDelta(index=0, channel="reasoning_raw", fragment="STOP"),
         BlockStop(index=0), BlockStart(index=1, kind="tool_call", meta={"call_id": "c", "name": "f"}),
-        BlockDelta(index=1, channel="args", fragment='"STOP"'), BlockStop(index=1), Stop(reason=StopReason("tool_use")), ResponseEnd(),
+        BlockDelta(index=1, channel="args", fragment='"STOP"'), BlockStop(index=1), Stop(reason=StopReason("tool_use")),
+        ResponseEnd(),
     ]  # fmt: skip
     assert events == stops("STOP").back(events)
 

@@ -54,7 +54,8 @@ def test_other_things_are_no_envelopes(text: str) -> None:
 
 @pytest.mark.parametrize("slot", [
     "llmgw1:", "llmgw1:a:b:signature", "llmgw1:a:b:nothing:e30", "llmgw1:A:b:signature:e30", "llmgw1:a:b:signature:!!",
-    "llmgw1:a:b:signature:W10", "llmgw1:a:b:signature:eyJwIjoxfQ", "llmgw1:a:b:signature:eyJhdCI6IngifQ", "llmgw1:a:b:signature:x",
+    "llmgw1:a:b:signature:W10", "llmgw1:a:b:signature:eyJwIjoxfQ", "llmgw1:a:b:signature:eyJhdCI6IngifQ",
+    "llmgw1:a:b:signature:x",
 ])  # fmt: skip
 def test_damaged_envelopes_are_known_and_not_opened(slot: str) -> None:
     """What a client made of it must not reach a provider, and is not believed."""

@@ -108,11 +108,7 @@ def test_a_content_put_in_or_taken_out_leaves_the_others() -> None:
 
     def law(one: Recording) -> None:
         request = read_request(one)
-        if (
-            request.operation == "count_tokens"
-            or b"invalid_role" in (one.request or b"")
-            or any(item.turn == 0 and not isinstance(item, Message) for item in request.prompt.items[1:])
-        ):
+        if b"invalid_role" in (one.request or b"") or "contents" not in json.loads(one.request or b""):
             return
         tree = json.loads(one.request or b"")
         new = Message(role="user", parts=(Text("new"),))
@@ -138,11 +134,13 @@ def test_a_request_written_from_scratch_is_understood_the_same() -> None:
         assert request.prompt.sampling == again.prompt.sampling
         assert request.prompt.reasoning == again.prompt.reasoning
         assert request.prompt.tool_choice == again.prompt.tool_choice
-        assert [getattr(tool, "name", "") for tool in request.prompt.tools] == [
-            getattr(tool, "name", "") for tool in again.prompt.tools
-        ] or len(request.prompt.tools) == len(again.prompt.tools)
+        assert sorted(map(_named, request.prompt.tools)) == sorted(map(_named, again.prompt.tools))
 
     assert failing(law, [one for one in requests() if b"invalid_role" not in (one.request or b"")]) == []
+
+
+def _named(tool: Any) -> str:
+    return str(getattr(tool, "name", tool))
 
 
 # ---- replies ------------------------------------------------------------------------------------

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import httpx2 as httpx  # what the SDK speaks through
@@ -15,6 +17,7 @@ from google import genai
 from google.genai import errors, types
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from recordings import Recording
 
 from llmgw.errors import GatewayError, InvalidField, ModelNotFound, TooMany, Unauthorized, UpstreamBroken
 from llmgw.events import (
@@ -39,16 +42,29 @@ from llmgw_dialects.google_gemini import DIALECT
 Asked = list[httpx.Request]
 
 
-def client(answer: Callable[[], httpx.Response], asked: Asked | None = None) -> genai.Client:
-    """An SDK whose every request is answered so."""
+Answer = Callable[[httpx.Request], httpx.Response]
 
-    def handle(request: httpx.Request) -> httpx.Response:
+
+@cache
+def _sdk() -> tuple[genai.Client, list[Answer]]:
+    """One SDK for all, for it takes long to make; it is answered by the function in the list."""
+    answers: list[Answer] = []
+    transport = httpx.MockTransport(lambda request: answers[-1](request))
+    options = types.HttpOptions(base_url="http://x", httpx_client=httpx.Client(transport=transport))
+    return genai.Client(api_key="k", http_options=options), answers
+
+
+def client(answer: Callable[[], httpx.Response], asked: Asked | None = None) -> genai.Client:
+    """An SDK whose every request is answered so, from now on."""
+
+    def answered(request: httpx.Request) -> httpx.Response:
         if asked is not None:
             asked.append(request)
         return answer()
 
-    options = types.HttpOptions(base_url="http://x", httpx_client=httpx.Client(transport=httpx.MockTransport(handle)))
-    return genai.Client(api_key="k", http_options=options)
+    sdk, answers = _sdk()
+    answers[:] = [answered]
+    return sdk
 
 
 def streamed(data: bytes) -> list[types.GenerateContentResponse]:
@@ -69,10 +85,10 @@ Gist = tuple[str, str, list[tuple[str, Any]], str]
 def gist(responses: list[types.GenerateContentResponse]) -> Gist:
     """Text, thoughts, calls and end of the first candidate, as the SDK has them."""
     parts = [
-        part for one in responses for candidate in (one.candidates or [])[:1]
+        part for one in responses for candidate in (one.candidates or []) if not candidate.index
         for part in ((candidate.content.parts if candidate.content else None) or [])
     ]  # fmt: skip
-    ends = [candidate.finish_reason for one in responses for candidate in (one.candidates or [])[:1] if candidate.finish_reason]
+    ends = [one for response in responses for candidate in response.candidates or [] if (one := candidate.finish_reason)]
     return (
         "".join(part.text or "" for part in parts if not part.thought),
         "".join(part.text or "" for part in parts if part.thought),
@@ -95,11 +111,16 @@ def plain(events: list[Event], *, thoughts: bool = True) -> Gist:
     )
 
 
+def numbered(one: Recording) -> bool:
+    """Whether a client asked for numbers instead of words, which the SDK never does."""
+    return re.search(rb'"(?:modality|finishReason)":\s*\d', one.body) is not None
+
+
 def test_streams_of_ours_are_read_by_the_sdk() -> None:
     """A reply written as a stream, from scratch or chunk by chunk anew, is read by the SDK to the same text and calls."""
     for one in [*replies("sse")[::3], *replies("whole")[::4]]:
         events = events_of(one)
-        if "promptFeedback" in str(plain(events)[3]) or b'"candidates":[{},' in one.body:
+        if "promptFeedback" in str(plain(events)[3]) or numbered(one):
             continue
         assert plain(events) == gist(streamed(write(STREAM, bare(events)))), one.name
         if one.stream:
@@ -110,7 +131,7 @@ def test_bodies_of_ours_are_read_by_the_sdk() -> None:
     """A reply written as a body is read by the SDK to the same text, calls and counts."""
     for one in [*replies("sse")[::3], *replies("whole")[::3], *replies("array")]:
         events = events_of(one)
-        if "promptFeedback" in str(plain(events)[3]):
+        if "promptFeedback" in str(plain(events)[3]) or numbered(one):
             continue
         response = whole(write(WHOLE, bare(events)))
         assert plain(events) == gist([response]), one.name
@@ -125,12 +146,8 @@ def test_bodies_of_ours_are_read_by_the_sdk() -> None:
 
 words = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(["🐝", "a\u2028b", '"', "\\", "\r\n"])
 payloads = st.text("abcdef0123", min_size=1, max_size=9)
-carriers = st.none() | st.builds(
-    Carrier,
-    provider=st.sampled_from(["anthropic", "openai"]),
-    kind=st.sampled_from(["signature", "encrypted_content"]),
-    payload=payloads,
-)
+kinds = st.sampled_from(["signature", "encrypted_content"])
+carriers = st.none() | st.builds(Carrier, provider=st.sampled_from(["anthropic", "openai"]), kind=kinds, payload=payloads)
 big = st.dictionaries(words, st.integers(-(2**80), 2**80) | words | st.floats(allow_nan=False, allow_infinity=False), max_size=3)
 
 
@@ -164,7 +181,7 @@ def foreign(draw: st.DrawFn) -> list[Event]:
     return [*events, ResponseEnd()]
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(foreign())
 def test_replies_of_others_reach_the_sdk_whole(events: list[Event]) -> None:
     """Whatever another provider said, and in whatever order its calls grew, the SDK has the same of it, streamed or whole."""
@@ -173,7 +190,8 @@ def test_replies_of_others_reach_the_sdk_whole(events: list[Event]) -> None:
     raw = "".join("".join((*part.summary, *part.raw_text)) for part in reply.choices[0].parts if isinstance(part, Reasoning))
     for asked, shown in ((STREAM, raw), (HIDDEN, "")):
         data = write(asked, events)
-        assert (text, shown, calls, "STOP") == gist(responses := streamed(data))
+        responses = streamed(data)
+        assert (text, shown, calls, "STOP") == gist(responses)
         assert {"id"} == {one.response_id for one in responses} and {"other"} == {one.model_version for one in responses}
         counts = responses[-1].usage_metadata
         assert counts is not None and (7, 7, 2, 16) == (
@@ -231,16 +249,15 @@ def test_a_thought_comes_back_with_the_next_request() -> None:
     thought, call = said.parts[-2:]  # type: ignore[attr-defined]
     assert isinstance(thought, Reasoning) and (thought.summary, thought.carrier) == (("I must look.",), carrier)
     assert isinstance(call, ToolCall) and (call.call_id, call.arguments, call.carrier) == ("toolu_1", '{"n":1}', None)
-    answer = request.prompt.items[2]
-    assert isinstance(answer, ToolResult) and (answer.call_id, answer.parts) == ("toolu_1", (Text("seen"),))
+    answer = next(item for item in request.prompt.items if isinstance(item, ToolResult))
+    assert (answer.call_id, answer.parts) == ("toolu_1", (Text("seen"),))
 
 
 def test_requests_of_the_sdk_are_understood() -> None:
     """A request as the SDK writes it, in both spellings at once, is read as what it means."""
     asked: Asked = []
-    sdk = client(
-        lambda: httpx.Response(200, content=write(WHOLE, [ResponseStart(), Stop(reason=StopReason("end")), ResponseEnd()])), asked
-    )
+    empty = write(WHOLE, [ResponseStart(), Stop(reason=StopReason("end")), ResponseEnd()])
+    sdk = client(lambda: httpx.Response(200, content=empty), asked)
     sdk.models.generate_content(
         model="m",
         contents=["hi", types.Part.from_bytes(data=b"abc", mime_type="image/png")],
@@ -265,7 +282,8 @@ def test_requests_of_the_sdk_are_understood() -> None:
                         types.FunctionDeclaration(
                             name="g",
                             parameters=types.Schema(
-                                type=types.Type.OBJECT, properties={"a_b": types.Schema(type=types.Type.STRING, nullable=True)}
+                                type=types.Type.OBJECT,
+                                properties={"a_b": types.Schema(type=types.Type.STRING, nullable=True)},
                             ),
                         ),
                     ]
@@ -277,16 +295,12 @@ def test_requests_of_the_sdk_are_understood() -> None:
     prompt: Prompt = DIALECT.read_request(head(), asked[0].content).prompt
     assert ["Instruction", "Message"] == [type(item).__name__ for item in prompt.items]
     assert isinstance(prompt.items[1].parts[1], Image)  # type: ignore[attr-defined]
-    assert (0.5, 3, ("x",), 9) == (
-        prompt.sampling.temperature,
-        prompt.sampling.top_k,
-        prompt.sampling.stop,
-        prompt.sampling.max_output,
-    )
+    sampling = prompt.sampling
+    assert (0.5, 3, ("x",), 9) == (sampling.temperature, sampling.top_k, sampling.stop, sampling.max_output)
     assert ReasoningConfig(effort="high", show="auto") == prompt.reasoning
     assert prompt.output is not None and ("json_schema", {"type": "object"}) == (prompt.output.kind, prompt.output.schema)
     assert prompt.tool_choice is not None and "named" == prompt.tool_choice.mode
-    f, g, search = prompt.tools
+    search, f, g = sorted(prompt.tools, key=lambda tool: len(type(tool).__name__))
     assert ("f", {"type": "object"}) == (f.name, f.schema)  # type: ignore[attr-defined]
     assert {"type": "object", "properties": {"a_b": {"type": ["string", "null"]}}} == g.schema  # type: ignore[attr-defined]
     assert ("web_search", "google.gemini") == (search.kind, search.vendor)  # type: ignore[attr-defined]

@@ -166,7 +166,7 @@ def test_a_stream_written_anew_says_the_same() -> None:
 
 @pytest.mark.parametrize("edit", ["changed", "dropped", "inserted"])
 def test_an_edited_stream_says_the_new_text_everywhere(edit: str) -> None:
-    """If one fragment is changed, left out or put in, the fragments and the last frame both say so; frames before it are copied."""
+    """If one fragment is changed, left out or put in, the fragments and the last frame do; frames before it are copied."""
 
     def law(one: Recording) -> None:
         events = events_of(one)
@@ -263,7 +263,8 @@ def test_a_stream_ends_before_the_provider_closes(way: str) -> None:
         events += reader.close()
         data = b"".join(frame.data for frame in frames_of(events))
         assert isinstance(events[-1], Error if b"response.failed" in one.body else ResponseEnd)
-        assert data.strip().startswith(said(one.body).strip())
+        if not failed(events):
+            assert data.strip().startswith(said(one.body).strip())
 
     assert failing(law, streams()) == []
 

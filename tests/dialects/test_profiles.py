@@ -15,7 +15,8 @@ from llmgw_dialects.profiles import profile, with_overrides
 
 DIALECTS = ("openai.chat", "openai.responses", "anthropic.messages", "google.gemini", "google.codeassist")
 MODELS = (
-    "gpt-4o", "gpt-4.1-mini", "o3-mini", "gpt-5", "gpt-5.4-mini", "gpt-6-sol", "gpt-5.2-chat-latest", "gpt-oss-120b", "deepseek-v4-pro",
+    "gpt-4o", "gpt-4.1-mini", "o3-mini", "gpt-5", "gpt-5.4-mini", "gpt-6-sol", "gpt-5.2-chat-latest", "gpt-oss-120b",
+    "deepseek-v4-pro",
     "claude-3-5-haiku-20241022", "claude-sonnet-4-20250514", "anthropic/claude-opus-4.5", "claude-opus-4-6", "claude-fable-5-1",
     "us.anthropic.claude-haiku-5-5-v1:0", "gemini-1.5-pro", "models/gemini-2.5-flash", "gemini-3.8-flash", "fp-anything",
 )  # fmt: skip

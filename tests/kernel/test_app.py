@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import logging
 import zlib
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +15,9 @@ from llmgw.errors import (
     BadRequest,
     Deadline,
     Forbidden,
+    GatewayError,
     GatewayFault,
+    ModelNotFound,
     TooMany,
     Unauthorized,
     UpstreamBroken,
@@ -25,11 +27,15 @@ from llmgw.errors import (
 )
 from llmgw.events import BlockDelta, Error, Event, Events, Reply, ResponseEnd
 from llmgw.exchange import Exchange
-from llmgw.model import Loss, Request
-from llmgw.stages import Filter, Principal
+from llmgw.gateway import Gateway
+from llmgw.model import Loss, ModelInfo, Request
+from llmgw.stages import Count, Endpoint, Filter, Head, Principal, Target
+from llmgw.version import VERSION
 from llmgw_testing import FakeClock, RunningGateway, run_gateway
 from tests.toys import (
+    TOY,
     Player,
+    Toy,
     Toybox,
     Watching,
     delta,
@@ -544,3 +550,153 @@ async def test_the_end_stops_the_exchange(toybox: Toybox) -> None:
     async with run_gateway(toybox.deployment(serving(Player.of([*reply("Hello"), never])))) as running:
         assert 200 == (await said(running, stream=False))[0]
         assert 200 == (await said(running, stream=True))[0]
+
+
+# ---- what else is asked -------------------------------------------------------------------------
+
+
+class Kin(Toy):
+    """A dialect whose list stands at the same path; its clients show who they are by a header."""
+
+    name = "kin"
+
+    def claims(self, head: Head) -> bool:
+        return "kin-version" in head.headers
+
+    def write_models(self, models: Sequence[ModelInfo]) -> bytes:
+        return jsons.dumps(
+            {"models": [f"kin of {model.id}" for model in models], "data": [{"kin": model.id} for model in models]}
+        )
+
+    def write_model(self, model: ModelInfo) -> bytes:
+        return jsons.dumps({"model": "kin", "id": model.id})
+
+    def write_error(self, error: GatewayError) -> bytes:
+        return jsons.dumps({"kin": error.kind})
+
+
+KIN = Kin()
+
+
+class Pairs(Toy):
+    """One whose list has objects."""
+
+    name = "pairs"
+
+    def write_models(self, models: Sequence[ModelInfo]) -> bytes:
+        return jsons.dumps({"data": [{"pair": model.id} for model in models], "more": False})
+
+    def write_model(self, model: ModelInfo) -> bytes:
+        return jsons.dumps({"pair": model.id})
+
+
+PAIRS = Pairs()
+
+
+def lists(*dialects: Toy) -> type:
+    """A front-end with the lists of several dialects at one path."""
+
+    def frontend_endpoints(gateway: Gateway) -> Iterable[Endpoint]:
+        for dialect in dialects:
+            yield Endpoint("GET", "/models", dialect, "models")
+            yield Endpoint("GET", "/models/{id:.+}", dialect, "model")
+
+    return plugin(frontend_endpoints=frontend_endpoints)
+
+
+@pytest.mark.parametrize("dialects", [(TOY, PAIRS, KIN), (KIN, PAIRS, TOY), (PAIRS, KIN, KIN)])
+async def test_who_claims_a_shared_path_is_answered_in_its_own(toybox: Toybox, dialects: Any) -> None:
+    """Whatever the order of the front-ends, and also with an error."""
+    async with run_gateway(toybox.deployment(lists(*dialects))) as running:
+        assert (200, {"models": ["kin of toy:m"], "data": [{"kin": "toy:m"}]}) == await running.get("/models", kin_version="1")
+        assert (200, {"model": "kin", "id": "toy:m"}) == await running.get("/models/m", kin_version="1")
+        assert (404, {"kin": "model_not_found"}) == await running.get("/models/x", kin_version="1")
+
+
+async def test_else_all_are_answered_together(toybox: Toybox) -> None:
+    """One body has what each dialect's clients look for; where two say different things of one field, the first goes before."""
+    async with run_gateway(toybox.deployment(lists(TOY, PAIRS, KIN))) as running:
+        united = {"models": ["toy:m"], "data": [{"kin": "toy:m", "pair": "toy:m"}], "more": False}
+        assert (200, united) == await running.get("/models")
+        assert (200, {"model": "toy:m", "pair": "toy:m", "id": "toy:m"}) == await running.get("/models/m")
+        assert (404, "model_not_found") == ((got := await running.get("/models/x"))[0], got[1]["kind"])
+
+
+async def test_a_path_of_one_dialect_is_written_as_it_is(toybox: Toybox) -> None:
+    """Its own bytes, not read again."""
+    async with run_gateway(toybox.deployment(lists(PAIRS))) as running, running.http.get(running.url + "/models") as response:
+        assert b'{"data":[{"pair":"toy:m"}],"more":false}' == await response.read()
+
+
+async def test_several_front_ends_may_share_a_path_for_answers(toybox: Toybox) -> None:
+    """Who claims it gets it, else the first."""
+
+    def frontend_endpoints(gateway: Gateway) -> Iterable[Endpoint]:
+        return [Endpoint("POST", "/ask", TOY), Endpoint("POST", "/ask", KIN)]
+
+    async with run_gateway(toybox.deployment(plugin(frontend_endpoints=frontend_endpoints))) as running:
+        assert (400, {"kin": "invalid_request"}) == await running.post(b"no json", "/ask", kin_version="1")
+        assert "kind" in (await running.post(b"no json", "/ask"))[1]
+        assert (200, {"said": "Hello"}) == await running.post({"model": "m"}, "/ask")
+
+
+async def test_what_is_served(toybox: Toybox) -> None:
+    """A page for people names the paths, their methods and the dialect."""
+    async with run_gateway(toybox.deployment()) as running:
+        status, body = await running.get("/toy/info")
+
+    assert (200, "llmgw", VERSION, "toy") == (status, body["service"], body["version"], body["dialect"])
+    assert "POST /toy" in body["supported_endpoints"] and "GET /toy/info" in body["supported_endpoints"]
+    assert 7 == len(body["supported_endpoints"])
+
+
+async def test_whether_it_can_serve(toybox: Toybox) -> None:
+    """Told at each endpoint for it as at the gateway's own."""
+    async with run_gateway(toybox.deployment()) as running:
+        assert 200 == (got := await running.get("/toy/health"))[0]
+        assert await running.get("/health") == got
+
+
+async def test_a_count_of_no_provider(toybox: Toybox) -> None:
+    """A back-end may count by itself; that is no estimate, and written in the client's dialect."""
+
+    @define(eq=False)
+    class Counter(Player):
+        async def count(self, exchange: Exchange, target: Target, request: Request) -> Count | None:
+            return Count(7)
+
+    async with (
+        run_gateway(toybox.deployment(serving(Counter()))) as running,
+        running.http.post(running.url + "/toy/count", json={"model": "m", "say": "Hi"}) as response,
+    ):
+        assert (b'{"count":7}', "application/json") == (await response.read(), response.content_type)
+        assert "x-llmgw-estimated" not in response.headers
+
+
+async def test_a_count_is_an_exchange(toybox: Toybox) -> None:
+    """It has its one end, also with an error in the client's dialect."""
+    watching = Watching()
+    async with run_gateway(toybox.deployment(observing(watching), serving(Player(name="a"), Player(name="b")))) as running:
+        assert 404 == (await running.post({"model": "x"}, "/toy/count"))[0]
+        assert 400 == (await running.post(b"no json", "/toy/count"))[0]
+        assert 200 == (await running.post({"model": "a:m"}, "/toy/count"))[0]
+        await until(lambda: len(watching.ends) == 3)
+
+    assert [ModelNotFound, BadRequest, type(None)] == list(map(type, watching.ends))
+
+
+async def test_losses_stand_in_the_log(toybox: Toybox, caplog: pytest.LogCaptureFixture) -> None:
+    """Each with its place, what became of it and between which dialects, for whoever reads at that level."""
+
+    @define(eq=False)
+    class Losing(Player):
+        async def stream(self, exchange: Exchange, target: Target, request: Request) -> AsyncGenerator[Event, None]:
+            exchange.losses.append(Loss("my_seed", "seed", "dropped", "toy", "abroad"))
+            for event in reply("Hello"):
+                yield event
+
+    with caplog.at_level(logging.DEBUG, "llmgw"):
+        async with run_gateway(toybox.deployment(serving(Losing()))) as running:
+            await running.post({"model": "m"}, "/toy")
+
+    assert "lost: seed dropped at my_seed (toy -> abroad)" in caplog.text

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 
 import pytest
 
@@ -8,9 +8,9 @@ from llmgw.banner import banner
 from llmgw.config import load
 from llmgw.exchange import Exchange
 from llmgw.gateway import Gateway
-from llmgw.stages import Principal
+from llmgw.stages import Endpoint, Principal
 from llmgw.version import VERSION
-from tests.toys import Player, Toybox, plugin, serving
+from tests.toys import TOY, Player, Toybox, default_set, plugin, serving
 
 URL = "http://127.0.0.1:8000"
 
@@ -42,7 +42,7 @@ def test_what_it_says(toybox: Toybox) -> None:
 
     assert text.startswith(f"llmgw {VERSION} listens on {URL} (asks for no key, serves this machine)\n")
     assert "a (needs no key), b (needs no key); no default: ask for backend:model" == said["back-ends"]
-    assert "/toy, /toy/models, /toy/models/{id:.+}" == said["front-ends"]
+    assert "/toy" == said["front-ends"]
     assert f"curl {URL}/toy -d '{{}}'" == said["try"]
     assert ["one", "two"] == [line[13:] for line in text.splitlines() if line.startswith("  note")]
 
@@ -67,9 +67,8 @@ def test_what_is_off_and_why(toybox: Toybox) -> None:
 
 def test_nothing_to_try(toybox: Toybox) -> None:
     """Without front-ends and back-ends its health is all there is."""
-    names = ("openai-chat", "auth-key", "openai", "openai-compatible", "echo")
     file = toybox.folder / "llmgw.yaml"
-    file.write_text(f"defaults: {{{', '.join(f'{name}: false' for name in names)}}}")
+    file.write_text(f"defaults: {{{', '.join(f'{name}: false' for name in default_set())}}}")
     said = lines(banner(Gateway.build(load(file, {})), URL, []))
     assert ("none", "none", f"curl {URL}/health") == (said["back-ends"], said["front-ends"], said["try"])
 
@@ -92,3 +91,16 @@ def test_the_model_to_try(
     more = {"default_backend": default} if default else {}
 
     assert f"curl {URL}/toy -d '{model}'" == lines(banner(toybox.gateway(serving(*backends), **more), URL, []))["try"]
+
+
+def test_where_answers_are_to_be_had(toybox: Toybox) -> None:
+    """Each path once, with its port where it has one of its own: that which it got, where any would do."""
+
+    def frontend_endpoints(gateway: Gateway) -> Iterable[Endpoint]:
+        for port in (None, 8001, 0, 8001):
+            yield Endpoint("POST", "/toy", TOY, port=port)
+            yield Endpoint("GET", "/toy/models", TOY, "models", port)
+
+    gateway = toybox.gateway(plugin(frontend_endpoints=frontend_endpoints))
+    assert "/toy, :8001/toy, :54321/toy" == lines(banner(gateway, URL, [], {8001: 8001, 0: 54321}))["front-ends"]
+    assert "/toy, :8001/toy, :0/toy" == lines(banner(gateway, URL, []))["front-ends"]

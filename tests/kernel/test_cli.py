@@ -247,3 +247,13 @@ def test_serve_reads_its_options() -> None:
     assert (None, None, None, None, None, 1, "asyncio") == (
         args.config, args.host, args.port, args.default_backend, args.disable_auth, args.workers, args.loop,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "value"), [([], None), (["--anthropic-port", "8001"], 8001), (["--anthropic-port", "next"], "next")]
+)
+def test_options_of_plugins_with_a_flag(words: list[str], value: object) -> None:
+    """A plugin's option may have a flag of its own, whose numbers are numbers."""
+    options = vars(cli.parser(["serve"]).parse_args(["serve", *words]))
+
+    assert value == options["anthropic-messages.port"]

@@ -159,3 +159,15 @@ def test_the_environment_is_handed_in(file: Path, monkeypatch: pytest.MonkeyPatc
 def test_the_environment_does_not_show() -> None:
     """A configuration that is logged shows no variable."""
     assert "sk-hunter2" not in repr(load(None, {"ACME_API_KEY": "sk-hunter2"}))
+
+
+def test_options_of_plugins_from_the_command_line(file: Path) -> None:
+    """They reach the plugin, and one that is not on is told with all other mistakes."""
+    file.write_text("filters: [tidy: {a: 1}]")
+    [item] = load(file, {}, options={"tidy.a": 2, "tidy.b": "x"}).items
+    assert {"a": 2, "b": "x"} == item.options
+
+    file.write_text("{x: 1}")
+    with pytest.raises(ConfigError) as caught:
+        load(file, {}, options={"tidy.a": 2})
+    assert {"tidy.a is set, but tidy is not on @ the command line", "unknown key 'x' @ top level"} == set(caught.value.problems)

@@ -12,10 +12,10 @@ from llmgw.errors import ConfigError, UpstreamTimeout
 from llmgw.gateway import MODELS_TTL, Gateway
 from llmgw.hookspecs import hookimpl
 from llmgw.model import ModelInfo
-from llmgw.stages import Command
+from llmgw.stages import Command, Endpoint
 from llmgw.state import MemoryStore
 from llmgw_testing import FakeClock
-from tests.toys import FRONT, Player, Toybox, commanding, filtering, plugin, routing, serving
+from tests.toys import FRONT, TOY, Player, Toybox, commanding, filtering, plugin, routing, serving
 
 
 class Last(Player):
@@ -286,3 +286,13 @@ async def test_the_session_waits_for_a_connection_as_configured(toybox: Toybox) 
         timeout = gateway.http.timeout
 
     assert (None, None, 3.0) == (timeout.total, timeout.sock_read, timeout.sock_connect)
+
+
+def test_ports_of_front_ends(toybox: Toybox) -> None:
+    """Each once, in order; the gateway's own is none of them."""
+
+    def frontend_endpoints(gateway: Gateway) -> list[Endpoint]:
+        return [Endpoint("POST", path, TOY, port=port) for path in ("/a", "/b") for port in (8002, None, 8001)]
+
+    assert [8001, 8002] == toybox.gateway(plugin(frontend_endpoints=frontend_endpoints)).ports
+    assert [] == toybox.gateway().ports

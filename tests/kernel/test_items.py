@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +203,54 @@ def test_options_do_not_show() -> None:
     item: Any = PluginItem("a", "a", "filters", {"key": "sk-hunter2"})
 
     assert "sk-hunter2" not in repr(item)
+
+
+# ---- what the command line says -----------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("registry")
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("", {"port": 1}),
+        ("frontends: [chat]", {"port": 1}),
+        ("frontends: [chat: {port: 2, a: 3}]", {"port": 1, "a": 3}),
+        ("frontends: [chat: {name: c, port: 2}]", {"port": 1}),
+    ],
+)
+def test_an_option_from_the_command_line(text: str, options: dict[str, Any]) -> None:
+    """It goes before what the file says, in each instance of the plugin that has it, and leaves others alone."""
+    reading = Reading({})
+    found = list(items.read(yaml.safe_load(text) or {}, reading, {"chat.port": 1}))
+
+    assert [] == reading.problems
+    assert [options] == [item.options for item in found if item.name == "chat"]
+    assert [{}] * (len(found) - 1) == [item.options for item in found if item.name != "chat"]
+
+
+@pytest.mark.usefixtures("registry")
+def test_an_option_of_what_is_not_on() -> None:
+    """It is a mistake, not a wish that nobody hears."""
+    reading = Reading({})
+    list(items.read({"frontends": ["other"]}, reading, {"chat.port": 1}))
+
+    assert ["chat.port is set, but chat is not on @ the command line"] == [str(problem) for problem in reading.problems]
+
+
+def test_flags(distribution: Callable[[str, str], None]) -> None:
+    """Options with a flag stand beside the registry; another distribution's do not count."""
+    distribution("llmgw", "[llmgw.flags]\nchat-port = chat.port\n")
+    distribution("llmgw-acme", "[llmgw.flags]\nacme = acme.port\n")
+
+    assert {"chat-port": "chat.port"} == items.flags()
+
+
+def test_no_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkout that nobody installed has none."""
+
+    def distribution(name: str) -> None:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "distribution", distribution)
+
+    assert {} == items.flags()

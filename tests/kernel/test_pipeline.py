@@ -39,7 +39,8 @@ from llmgw.events import (
 from llmgw.events import Usage as Used
 from llmgw.exchange import Exchange
 from llmgw.model import Request
-from llmgw.stages import Filter, Observer, Target
+from llmgw.stages import Count, Filter, Observer, Target
+from llmgw.tokens import estimated
 from tests.toys import (
     Player,
     Tagging,
@@ -596,3 +597,97 @@ async def test_the_first_plugin_names_the_session(toybox: Toybox) -> None:
     await answered(gateway)
 
     assert ["session of Hi"] == found
+
+
+# ---- counting -----------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class Counter(Player):
+    """A back-end that counts, or fails to."""
+
+    outcome: Count | GatewayError | None = None
+
+    async def count(self, exchange: Exchange, target: Target, request: Request) -> Count | None:
+        self.asked.append((target, request))
+        if isinstance(self.outcome, GatewayError):
+            raise self.outcome
+        return self.outcome
+
+
+async def test_a_back_ends_own_count(toybox: Toybox) -> None:
+    """Of the request as the filters leave it, for the model as the back-end calls it; and the exchange knows who was asked."""
+    counter = Counter(outcome=Count(7))
+    gateway = toybox.gateway(*filtering(Tagging("a"), None), serving(counter))
+    one = exchange(gateway)
+
+    assert Count(7) == await pipeline.count(one, request(model="toy:big"))
+    assert [("Hia", "big", "big")] == [(said(asked), asked.model, target.model) for target, asked in counter.asked]
+    assert Target("toy", "big") == one.target
+
+
+@pytest.mark.parametrize("outcome", [None, UpstreamTimeout("slow"), UpstreamBroken("what?")])
+async def test_else_it_is_estimated(toybox: Toybox, outcome: Any) -> None:
+    """Where the provider does not count, and where it fails; and of what the filters leave, too."""
+    gateway = toybox.gateway(*filtering(Tagging(" and more")), serving(Counter(outcome=outcome)))
+
+    expected = Count(estimated(request("Hi and more").prompt), estimated=True)
+    assert expected == await pipeline.count(exchange(gateway), request())
+
+
+@pytest.mark.parametrize("error", [BadRequest("no"), Misconfigured("no key")])
+async def test_our_own_errors_are_no_reason_to_guess(toybox: Toybox, error: GatewayError) -> None:
+    """What would fail when it is asked in earnest fails now."""
+    gateway = toybox.gateway(serving(Counter(outcome=error)))
+    with pytest.raises(type(error)):
+        await pipeline.count(exchange(gateway), request())
+
+
+async def test_a_filter_that_answers_itself_is_counted_as_far_as_it(toybox: Toybox) -> None:
+    """Nobody would be asked, so nobody is."""
+
+    @define(eq=False)
+    class Answering(Filter):
+        async def request(self, request: Request) -> Request | Reply:
+            return canned("no")
+
+    counter = Counter(outcome=Count(7))
+    gateway = toybox.gateway(*filtering(Tagging("a"), Answering()), serving(counter))
+
+    assert Count(estimated(request("Hia").prompt), estimated=True) == await pipeline.count(exchange(gateway), request())
+    assert [] == counter.asked
+
+
+async def test_a_count_goes_where_the_route_says(toybox: Toybox) -> None:
+    """To its first target; and the route is closed."""
+    closed: list[str] = []
+
+    async def route() -> Any:
+        try:
+            yield Target("b", "n")
+        finally:
+            closed.append("closed")
+
+    a, b = Counter(name="a", outcome=Count(1)), Counter(name="b", outcome=Count(2))
+    gateway = toybox.gateway(routing(lambda *_: route()), serving(a, b))
+
+    assert (Count(2), ["closed"]) == (await pipeline.count(exchange(gateway), request()), closed)
+    assert [] == a.asked
+
+
+async def test_a_count_that_goes_nowhere(toybox: Toybox) -> None:
+    """A model that nobody has, a route without a target, and one whose back-end is not there."""
+
+    async def nothing() -> Any:
+        return
+        yield
+
+    async def nobody() -> Any:
+        yield Target("nobody", "m")
+
+    with pytest.raises(ModelNotFound):
+        await pipeline.count(exchange(toybox.gateway(serving(Player(name="a"), Player(name="b")))), request())
+    for made in (nothing, nobody):
+        gateway = toybox.gateway(routing(lambda *_, made=made: made()))
+        with pytest.raises(Misconfigured):
+            await pipeline.count(exchange(gateway), request())

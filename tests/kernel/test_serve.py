@@ -1,22 +1,24 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from llmgw import cli, serve
 from llmgw.errors import ConfigError
 from llmgw.exchange import Exchange
 from llmgw.gateway import Gateway
-from llmgw.serve import Listening, _admit, where
-from llmgw.stages import Principal
-from llmgw.workers import bind
+from llmgw.serve import Listening, _admit, _bound, where
+from llmgw.stages import Endpoint, Principal
+from llmgw.workers import CannotListen, bind
 from llmgw_testing import Program
-from tests.toys import Toybox, plugin
+from tests.toys import TOY, Toybox, plugin
 
 
 def asking() -> type:
@@ -159,3 +161,75 @@ def test_a_plugin_that_does_not_start(
 
     assert 1 == serve.run(options("--config", file, "--port", "0"))
     assert "no disk" in caplog.text
+
+
+# ---- ports of front-ends ------------------------------------------------------------------------
+
+
+def door(*ports: int) -> type:
+    """A front-end with ports of its own."""
+
+    def frontend_endpoints(gateway: Gateway) -> Iterable[Endpoint]:
+        return [Endpoint("POST", "/toy", TOY, port=port) for port in (None, *ports)]
+
+    return plugin(frontend_endpoints=frontend_endpoints)
+
+
+def free() -> int:
+    """A port that is free."""
+    with bind("127.0.0.1", 0) as sock:
+        number: int = sock.getsockname()[1]
+        return number
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_each_port_is_bound(toybox: Toybox, shared: bool) -> None:
+    """The gateway's own and those of front-ends, on the same address; 0 is any free one."""
+    port = free()
+    sockets = _bound(toybox.gateway(door(port, 0)), Listening("127.0.0.1", 0), shared=shared)
+    try:
+        assert {None, 0, port} == set(sockets)
+        assert port == sockets[port].getsockname()[1]
+        assert 3 == len({sock.getsockname() for sock in sockets.values()})
+        assert {"127.0.0.1"} == {sock.getsockname()[0] for sock in sockets.values()}
+    finally:
+        for sock in sockets.values():
+            sock.close()
+
+
+def test_a_further_port_that_is_taken(toybox: Toybox) -> None:
+    """Nothing that was bound before it stays open."""
+    with bind("127.0.0.1", 0) as sock:
+        sock.listen()
+        with pytest.raises(CannotListen, match="address already in use"):
+            _bound(toybox.gateway(door(sock.getsockname()[1])), Listening("127.0.0.1", 0))
+
+
+def test_the_gateways_own_port_is_no_further_one(toybox: Toybox) -> None:
+    """Two tables of paths at one port would answer by turns."""
+    with pytest.raises(ConfigError, match=r"wants port 8000 for itself, which is the gateway's own @ proxy\.port"):
+        _bound(toybox.gateway(door(8000)), Listening("127.0.0.1", 8000), shared=True)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_it_serves_two_ports(serve: Any, workers: int) -> None:
+    """A flag gives a front-end a port of its own; the banner says which it got, and both end together."""
+    program: Program = serve("--workers", str(workers), "--anthropic-port", "next")
+    found = re.search(r":(\d+)/v1/messages", program.banner)
+    assert found is not None
+    other = evolve(program, url=f"http://127.0.0.1:{found[1]}")
+
+    assert found[1] not in program.url
+    assert (200, 200) == (program.get("/health")[0], other.get("/health")[0])
+    assert (404, 200) == (program.get("/info")[0], other.get("/info")[0])
+    assert 0 == program.stop()
+
+
+def test_a_port_by_its_number(serve: Any) -> None:
+    """It is the one that was asked for."""
+    port = free()
+    program: Program = serve("--anthropic-port", str(port))
+
+    assert f":{port}/v1/messages" in program.banner
+    assert 200 == evolve(program, url=f"http://127.0.0.1:{port}").get("/info")[0]
+    assert 0 == program.stop()

@@ -10,21 +10,24 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from attrs import evolve
 
 from llmgw import jsons
 from llmgw.config import load
-from llmgw.errors import ConfigError, ShuttingDown, Unauthorized
+from llmgw.errors import ConfigError, GatewayError, ShuttingDown, Unauthorized
 from llmgw.exchange import Exchange
 from llmgw.gateway import Gateway
 from llmgw.server import Server, _address
-from llmgw.stages import Principal
+from llmgw.stages import Endpoint, Principal
 from llmgw.workers import bind
 from llmgw_testing import FakeClock, RunningGateway, run_gateway
 from tests.toys import (
     FRONT,
     Player,
+    Toy,
     Toybox,
     Watching,
+    default_set,
     delta,
     ending,
     frame,
@@ -54,7 +57,9 @@ async def test_a_path_like_no_other(toybox: Toybox) -> None:
     async with run_gateway(toybox.deployment()) as running:
         _, body = await running.get("/")
 
-    assert body["error"].endswith("Served are: /toy, /toy/models, /toy/models/{id:.+}.")
+    assert body["error"].endswith(
+        "Served are: /toy, /toy/compact, /toy/count, /toy/health, /toy/info, /toy/models, /toy/models/{id:.+}."
+    )
 
 
 async def test_a_method_that_is_not_served(toybox: Toybox) -> None:
@@ -150,8 +155,7 @@ async def test_health(toybox: Toybox) -> None:
 
 async def test_the_kernel_alone_answers(toybox: Toybox) -> None:
     """With no plugin at all the gateway starts, is found unable, says why, and refuses what it does not serve."""
-    names = ("openai-chat", "auth-key", "openai", "openai-compatible", "echo")
-    async with run_gateway({"defaults": dict.fromkeys(names, False)}) as running:
+    async with run_gateway({"defaults": dict.fromkeys(default_set(), False)}) as running:
         status, body = await running.get("/health")
         assert (503, "unavailable", "no front-end is on") == (status, body["status"], body["why"])
         assert 404 == (await running.get("/v1/models"))[0]
@@ -469,3 +473,101 @@ def test_the_address_as_a_url(host: str, expected: str) -> None:
         pytest.skip(f"this machine has no {host}")
     with sock:
         assert f"{expected}{sock.getsockname()[1]}" == _address(sock)
+
+
+# ---- ports of front-ends ------------------------------------------------------------------------
+
+
+class Kin(Toy):
+    """Another dialect, whose errors look otherwise."""
+
+    name = "kin"
+
+    def write_error(self, error: GatewayError) -> bytes:
+        return jsons.dumps({"kin": error.message})
+
+
+KIN = Kin()
+
+
+def door(port: int = 1) -> type:
+    """A front-end with a port of its own."""
+
+    def frontend_endpoints(gateway: Gateway) -> Iterable[Endpoint]:
+        return [Endpoint("POST", "/kin", KIN, port=port), Endpoint("GET", "/kin/info", KIN, "info", port)]
+
+    return plugin(frontend_endpoints=frontend_endpoints)
+
+
+async def test_each_port_serves_its_own(toybox: Toybox) -> None:
+    """A front-end's port serves what stands there, and nothing of the gateway's own, nor the reverse; health is everywhere."""
+    async with run_gateway(toybox.deployment(FRONT, door(), page())) as running:
+        other = evolve(running, url=running.doors[1])
+
+        assert (200, {"said": "Hello"}) == await running.post({"model": "m"}, "/toy")
+        assert (200, {"said": "Hello"}) == await other.post({"model": "m"}, "/kin")
+        assert (200, "page ") == await running.get("/page")
+        assert 404 == (await running.post({"model": "m"}, "/kin"))[0]
+        assert [404, 404, 404] == [(await other.get(path))[0] for path in ("/toy/models", "/page", "/toy/info")]
+        assert [200, 200] == [(await one.get("/health"))[0] for one in (running, other)]
+
+
+async def test_a_port_speaks_its_dialect(toybox: Toybox) -> None:
+    """Also where nothing is served, where the method is another, and to what is no HTTP."""
+    async with run_gateway(toybox.deployment(FRONT, door())) as running:
+        other = evolve(running, url=running.doors[1])
+        assert (404, {"kin": "There is no /x here. Served are: /kin, /kin/info."}) == await other.get("/x")
+        assert (405, {"kin": "/kin is served, but not under GET: use POST."}) == await other.get("/kin")
+        assert ["POST /kin", "GET /kin/info"] == (await other.get("/kin/info"))[1]["supported_endpoints"]
+        _, port = running.doors[1].rsplit(":", 1)
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
+        writer.write(b"garbage\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+    assert b" 400 " in answer[:20] and answer.endswith(b'{"kin":"This is not a request in HTTP/1.1."}')
+
+
+async def test_all_ports_are_drained(toybox: Toybox) -> None:
+    """A stop lets exchanges at each port finish, and then no port takes new connections."""
+    go = asyncio.Event()
+    player = Player.of([*opening("Hel"), go, delta("lo"), *ending()])
+    async with run_gateway(toybox.deployment(FRONT, door(), serving(player))) as running:
+        other = evolve(running, url=running.doors[1])
+        asking = [asyncio.ensure_future(one.post({"model": "m"}, path)) for one, path in ((running, "/toy"), (other, "/kin"))]
+        await until(lambda: len(player.asked) == 2)
+        running.server.stop()
+        await turns()
+        for url in (running.url, running.doors[1]):
+            with pytest.raises(ConnectionError):
+                await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        assert not any(one.done() for one in asking)
+        go.set()
+
+        assert [(200, {"said": "Hello"})] * 2 == await asyncio.gather(*asking)
+
+
+async def test_a_reload_reaches_all_ports(toybox: Toybox) -> None:
+    """The new generation answers at each."""
+    async with run_gateway(toybox.deployment(FRONT, door(), serving(Player.of(reply("old"))))) as running:
+        other = evolve(running, url=running.doors[1])
+        assert (200, {"said": "old"}) == await other.post({"model": "m"}, "/kin")
+        running.file.write_bytes(jsons.dumps(toybox.deployment(FRONT, door(), serving(Player.of(reply("new"))))))
+        await running.server.reload()
+
+        assert (200, {"said": "new"}) == await other.post({"model": "m"}, "/kin")
+        assert (200, {"said": "new"}) == await running.post({"model": "m"}, "/toy")
+
+
+async def test_a_reload_opens_no_port(toybox: Toybox, caplog: pytest.LogCaptureFixture) -> None:
+    """Another port of a front-end is told to need a start; what stood at the old one says that it is gone."""
+    async with run_gateway(toybox.deployment(FRONT, door(1))) as running:
+        other = evolve(running, url=running.doors[1])
+        running.file.write_bytes(jsons.dumps(toybox.deployment(FRONT, door(2))))
+        await running.server.reload()
+
+        assert "the port of a front-end has changed, which takes effect only when llmgw is started again" in caplog.text
+        assert (200, {"said": "Hello"}) == await running.post({"model": "m"}, "/toy")
+        status, body = await other.post({"model": "m"}, "/kin")
+        assert (404, "There is no /kin here. Served are: nothing at this port any more.") == (status, body["error"])

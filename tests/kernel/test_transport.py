@@ -4,7 +4,8 @@ import asyncio
 import io
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Iterable, Mapping
+from contextlib import aclosing
 from typing import Any, ClassVar
 
 import aiohttp
@@ -13,7 +14,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from aioresponses import aioresponses
 from attrs import define
 
-from llmgw import jsons
+from llmgw import jsons, transport
 from llmgw.errors import (
     GatewayError,
     Misconfigured,
@@ -23,12 +24,18 @@ from llmgw.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from llmgw.events import BlockDelta, Raw, ResponseEnd
-from llmgw.model import ModelInfo
-from llmgw.stages import Dialect, Target
+from llmgw.events import BlockDelta, BlockStart, BlockStop, Event, Raw, ResponseEnd, ResponseStart, Stop
+from llmgw.exchange import Exchange
+from llmgw.model import Loss, Message, ModelInfo, Profile, Request, Text
+from llmgw.stages import Dialect, Observer, Operation, Principal, Target
+from llmgw.tokens import estimated
 from llmgw.version import VERSION
-from llmgw_testing import Break, Hang, Provider, Wait, check_backend, raw, run_gateway, stream, whole
+from llmgw_testing import Break, FakeClock, Hang, Provider, Wait, check_backend, raw, run_gateway, stream, whole
 from tests.toys import (
+    ABROAD,
+    TOY,
+    AbroadHttp,
+    Crossway,
     Tagging,
     Toy,
     Toybox,
@@ -38,8 +45,10 @@ from tests.toys import (
     filtering,
     frame,
     observing,
+    plugin,
     request,
     routing,
+    said,
     serving,
     until,
 )
@@ -479,3 +488,328 @@ async def test_a_list_that_is_none(toybox: Toybox, answers: Mapping[str, Any], e
     """A provider that does not list models has failed."""
     with pytest.raises(expected):
         await listed(toybox, answers)
+
+
+# ---- in another dialect -------------------------------------------------------------------------
+
+
+def abroad(provider: Provider, **more: Any) -> AbroadHttp:
+    """A back-end of this provider, which speaks another dialect."""
+    return AbroadHttp(base_url=provider.base_url, **more)
+
+
+def callers() -> type:
+    """A plugin that believes everybody the name they give."""
+
+    async def check(one: Exchange) -> Principal:
+        return Principal(one.head.headers["caller"])
+
+    def authenticate(exchange: Exchange) -> Awaitable[Principal]:
+        return check(exchange)
+
+    return plugin(authenticate=authenticate)
+
+
+@pytest.mark.parametrize("answer", [HELLO, whole({"said": "lo"})])
+async def test_what_a_crossing_keeps_is_its_callers(toybox: Toybox, provider: Provider, answer: Any) -> None:
+    """A later request of the same caller is given it, one of another caller is not."""
+    provider.answers(answer)
+    names = ["ada", "ada", "bob", "ada:2", "bob"]
+    async with run_gateway(toybox.deployment(callers(), serving(abroad(provider)))) as running:
+        for name in names:
+            assert 200 == (await running.post({"model": "m", "say": "Hi"}, "/toy", caller=name))[0]
+
+    assert ["Hi", "Hi(lo)", "Hi", "Hi", "Hi(lo)"] == [seen.json["say"] for seen in provider.seen]
+
+
+async def test_callers_names_do_not_run_together(toybox: Toybox, provider: Provider) -> None:
+    """Whatever characters a name and a key have, another caller's state is never found."""
+    gateway = toybox.gateway()
+    one, other = exchange(gateway), exchange(gateway)
+    one.principal, other.principal = Principal("ada"), Principal("ada:word")
+
+    assert transport._key(one, "word:x") != transport._key(other, "x")
+    assert transport._key(one, "x") != transport._key(exchange(gateway), "x")
+
+
+async def test_it_is_kept_before_the_client_has_the_end(toybox: Toybox, provider: Provider) -> None:
+    """The next request may come as soon as that is there."""
+    provider.answers(HELLO)
+    gateway = toybox.gateway(serving(abroad(provider)))
+    async with gateway.running():
+        events = gateway.backends["toy"].stream(exchange(gateway), Target("toy", "m"), request())
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, ResponseEnd):
+                    break
+            assert "lo" == await gateway.state.get(transport._key(exchange(gateway), "word"))
+
+
+async def test_of_a_reply_that_broke_off_it_is_kept_too(toybox: Toybox, provider: Provider) -> None:
+    """What the client has got of it may come back."""
+    provider.answers(stream(frame(say="Hel"), Hang()))
+    gateway = toybox.gateway(serving(abroad(provider)))
+    async with gateway.running():
+        events = gateway.backends["toy"].stream(exchange(gateway), Target("toy", "m"), request())
+        async for event in events:
+            if isinstance(event, BlockDelta):
+                break
+        await events.aclose()
+        assert "Hel" == await gateway.state.get(transport._key(exchange(gateway), "word"))
+
+
+async def test_refused_state_is_not_kept_any_longer(toybox: Toybox, provider: Provider) -> None:
+    """What an earlier exchange kept is forgotten when the provider refuses opaque state, and not put back in the second try."""
+    provider.answers(HELLO, whole({"carriers": True}, 400), whole({"said": "b"}))
+    async with run_gateway(toybox.deployment(serving(abroad(provider)))) as running:
+        for _ in range(2):
+            assert 200 == (await running.post({"model": "m", "say": "Hi", "state": ["s"]}, "/toy"))[0]
+
+    assert ["Hi", "Hi(lo)", "Hi"] == [seen.json["say"] for seen in provider.seen]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+async def test_a_crossing_may_end_a_reply_early(toybox: Toybox, provider: Provider, asked: bool) -> None:
+    """The client has its end at once, and the provider, who would say more, is let go."""
+    provider.answers(stream(frame(say="Hel"), frame(say="STOP") + frame(say="more"), Hang()))
+    async with run_gateway(toybox.deployment(serving(abroad(provider)))) as running:
+        status, body = await running.post({"model": "m", "stream": asked}, "/toy")
+        async with asyncio.timeout(5):
+            await provider.left.wait()
+
+    assert (200, (frame(say="Hel") + frame(end="end")).decode() if asked else {"said": "Hel"}) == (status, body)
+
+
+async def test_frames_of_another_dialect_are_never_relayed(toybox: Toybox, provider: Provider) -> None:
+    """They are read, even where nobody looks, and led back through the crossing."""
+    provider.answers(HELLO)
+    gateway = toybox.gateway(serving(abroad(provider)))
+    async with gateway.running():
+        one = exchange(gateway)
+        events = [event async for event in gateway.backends["toy"].stream(one, Target("toy", "m"), request())]
+
+    assert ["Hel", "lo"] == [event.fragment for event in events if isinstance(event, BlockDelta)]
+    assert not any(isinstance(event, Raw) for event in events)
+
+
+@pytest.mark.parametrize("refusing", [True, False])
+async def test_a_reply_may_be_continued(toybox: Toybox, provider: Provider, monkeypatch: Any, refusing: bool) -> None:
+    """A crossing may ask further; its losses are told once, and what the provider refused before is left out there, too."""
+
+    def further(self: Crossway) -> Request | None:
+        return self.asked.with_prompt(items=(Message(role="user", parts=(Text(self.more.pop()),)),)) if self.more else None
+
+    def back(self: Crossway, event: Event) -> Iterable[Event]:
+        if isinstance(event, BlockDelta) and event.fragment == "MORE":
+            self.more.append("Go on")
+            return []
+        started = self.found.setdefault("started", "") if isinstance(event, ResponseStart | BlockStart) else ""
+        if started or (self.more and isinstance(event, BlockStop | Stop | ResponseEnd)):
+            return []
+        if isinstance(event, BlockStart):
+            self.found["started"] = "yes"
+        return [event]
+
+    monkeypatch.setattr(Crossway, "further", further)
+    monkeypatch.setattr(Crossway, "back", back)
+    cut = stream(frame(say="Hel"), frame(say="MORE"), frame(end="end"))
+    first = [whole({"field": "top"}, 400)] if refusing else []
+    provider.answers(*first, cut, stream(frame(say="lo"), frame(end="end")))
+    watching, body = Watching(), {"model": "m", "say": "Hi", "options": {"top": 1}, "lost": {"seed": "dropped"}, "stream": True}
+    async with (
+        run_gateway(toybox.deployment(observing(watching), serving(abroad(provider)))) as running,
+        running.http.post(running.url + "/toy", json=body) as response,
+    ):
+        data = await response.read()
+
+    assert frame(say="Hel") + frame(say="lo") + frame(end="end") == data
+    assert ("seed;top" if refusing else "seed") == response.headers["x-llmgw-losses"]
+    assert [*(["Hi"] if refusing else []), "Hi", "Go on"] == [seen.json["say"] for seen in provider.seen]
+    assert not refusing or [True, False, False] == ["top" in seen.json for seen in provider.seen]
+
+
+async def test_losses_of_a_failed_attempt_are_forgotten(toybox: Toybox, provider: Provider) -> None:
+    """Only those of the attempt that answered are told, each once, in the client's words."""
+
+    async def route() -> Any:
+        yield Target("toy", "m")
+        yield Target("toy", "n")
+
+    exchanges: list[Exchange] = []
+
+    def open_observer(exchange: Exchange) -> Observer | None:
+        exchanges.append(exchange)
+        return None
+
+    provider.answers(whole(b"no", 500), whole({"field": "top"}, 400), whole({"said": "Hello"}))
+    classes = [plugin(open_observer=open_observer), routing(lambda *_: route()), serving(abroad(provider))]
+    async with run_gateway(toybox.deployment(*classes)) as running:
+        status, _ = await running.post({"model": "m", "options": {"top": 1}, "lost": {"seed": "dropped"}}, "/toy")
+
+    assert (200, 3) == (status, len(provider.seen))
+    expected = [Loss("my_seed", "seed", "dropped", "toy", "abroad"), Loss("my_top", "top", "dropped", "toy", "abroad")]
+    assert expected == exchanges[0].losses
+
+
+async def test_what_a_provider_does_not_do(toybox: Toybox, provider: Provider) -> None:
+    """An operation for which it has no path is refused, and it is not asked."""
+    async with run_gateway(toybox.deployment(serving(abroad(provider)))) as running:
+        status, body = await running.post({"model": "m", "say": "Hi"}, "/toy/compact")
+
+    assert (400, "unsupported_feature", []) == (status, body["kind"], provider.seen)
+    assert "does not do this: compact" in body["error"]
+
+
+async def test_each_operation_has_its_path(toybox: Toybox, provider: Provider) -> None:
+    """What is asked there is answered as any other request."""
+
+    @define(eq=False, kw_only=True)
+    class Compacting(ToyHttp):
+        paths: ClassVar[Mapping[Operation, str]] = {"compact": "/shorter"}
+
+    provider.answers(whole({"said": "short"}))
+    async with run_gateway(toybox.deployment(serving(Compacting(base_url=provider.base_url)))) as running:
+        assert (200, {"said": "short"}) == await running.post({"model": "m", "say": "Hi"}, "/toy/compact")
+
+    assert "/v1/shorter" == provider.seen[0].path
+
+
+async def test_a_provider_with_several_dialects(toybox: Toybox, provider: Provider) -> None:
+    """The back-end says which is spoken for a request, what the model can do, which headers go along and where the list is."""
+
+    @define(eq=False, kw_only=True)
+    class Both(ToyHttp):
+        def speaks(self, request: Request) -> Dialect:
+            return ABROAD if said(request) == "abroad" else TOY
+
+        def profile_of(self, dialect: Dialect, model: str) -> Profile:
+            profiles.append((dialect.name, model, dialect.profile(model).stop_max))
+            return dialect.profile(model)
+
+        def asking(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+            return {"asking": ",".join(headers) or "nothing"}
+
+        @property
+        def models_url(self) -> str:
+            return self.base_url + "/elsewhere"
+
+    profiles: list[Any] = []
+    provider.answers(whole({"said": "Hello", "models": ["m"]}))
+    async with run_gateway(toybox.deployment(serving(Both(base_url=provider.base_url)))) as running:
+        await running.post({"model": "mm", "say": "abroad"}, "/toy", toy_beta="1")
+        await running.post({"model": "mm", "say": "home"}, "/toy", toy_beta="1")
+        await running.get("/toy/models")
+
+    assert [("abroad", "mm", 2), ("toy", "mm", None)] == profiles
+    assert ["nothing", "toy-beta", "nothing"] == [seen.headers["asking"] for seen in provider.seen]
+    assert "/v1/elsewhere" == provider.seen[2].path
+
+
+# ---- counting -----------------------------------------------------------------------------------
+
+
+@define(eq=False, kw_only=True)
+class Counting(ToyHttp):
+    """A provider of the client's own dialect that counts."""
+
+    paths: ClassVar[Mapping[Operation, str]] = {"count_tokens": "/count"}
+
+
+async def counted(toybox: Toybox, backend: ToyHttp, *more: type, **asked: Any) -> tuple[int, bytes, Any]:
+    """Status, body and headers of a count."""
+    async with (
+        run_gateway(toybox.deployment(*more, serving(backend))) as running,
+        running.http.post(running.url + "/toy/count", json={"model": "m", "say": "Hi", **asked}) as response,
+    ):
+        return response.status, await response.read(), response.headers
+
+
+async def test_a_count_of_the_same_dialect_is_the_providers_own(toybox: Toybox, provider: Provider) -> None:
+    """Every byte of it, asked with every byte of the request."""
+    provider.answers(whole(b'{ "count":7, "odd": 1.50 }', retry_after="3"))
+    status, body, headers = await counted(toybox, Counting(base_url=provider.base_url))
+
+    assert (200, b'{ "count":7, "odd": 1.50 }', "3") == (status, body, headers["retry-after"])
+    assert ("/v1/count", {"model": "m", "say": "Hi"}) == (provider.seen[0].path, provider.seen[0].json)
+    assert "x-llmgw-estimated" not in headers and "x-llmgw-exchange" in headers
+
+
+async def test_a_count_of_another_dialect_is_translated(toybox: Toybox, provider: Provider) -> None:
+    """Both ways, with what was lost in its header; what the provider refuses is left out."""
+    provider.answers(whole({"field": "top"}, 400), whole(b'{ "count":7, "odd": 1.50 }'))
+    status, body, headers = await counted(toybox, abroad(provider), options={"top": 1}, lost={"seed": "dropped"})
+
+    assert (200, b'{"count":7}', "seed;top") == (status, body, headers["x-llmgw-losses"])
+    assert "x-llmgw-estimated" not in headers
+    assert ["/v1/count", "/v1/count"] == [seen.path for seen in provider.seen]
+
+
+@pytest.mark.parametrize("status", [404, 405, 500, 503, 302])
+async def test_a_provider_that_does_not_count(toybox: Toybox, provider: Provider, status: int) -> None:
+    """It is estimated instead, and the answer says so."""
+    provider.answers(whole(b"no", status))
+    got, body, headers = await counted(toybox, abroad(provider))
+
+    assert (200, "true") == (got, headers["x-llmgw-estimated"])
+    assert {"count": estimated(request("Hi").prompt)} == jsons.loads(body)
+
+
+@pytest.mark.parametrize("answer", [raw(Break()), whole(b"<html>"), whole({"cuont": 1})], ids=["gone", "no json", "no count"])
+async def test_a_count_that_is_none(toybox: Toybox, provider: Provider, answer: Any) -> None:
+    """It is estimated, too."""
+    provider.answers(answer)
+    status, _, headers = await counted(toybox, abroad(provider))
+
+    assert (200, "true") == (status, headers["x-llmgw-estimated"])
+
+
+async def test_a_provider_without_the_path_is_not_asked(toybox: Toybox, provider: Provider) -> None:
+    """The back-end knows that it does not count."""
+    status, _, headers = await counted(toybox, at(provider))
+
+    assert (200, "true", []) == (status, headers["x-llmgw-estimated"], provider.seen)
+
+
+@pytest.mark.parametrize("status", [400, 401, 413, 429])
+async def test_a_refusal_to_count_is_passed_on(toybox: Toybox, provider: Provider, status: int) -> None:
+    """The request itself would be refused as well."""
+    provider.answers(whole(b'{"no": 1}', status))
+    got, body, _ = await counted(toybox, Counting(base_url=provider.base_url))
+
+    assert (status, b'{"no": 1}') == (got, body)
+
+
+async def test_filters_see_what_is_counted(toybox: Toybox, provider: Provider) -> None:
+    """What will be sent is counted, not what came."""
+    provider.answers(whole({"count": 7}))
+    await counted(toybox, Counting(base_url=provider.base_url), *filtering(Tagging("a"), Tagging("b")))
+
+    assert "Hiab" == provider.seen[0].json["say"]
+
+
+async def test_observers_see_a_count(toybox: Toybox, provider: Provider) -> None:
+    """What goes to the provider and what comes back."""
+    watching = Watching()
+    provider.answers(whole(b'{"count": 7}'))
+    await counted(toybox, Counting(base_url=provider.base_url), observing(watching))
+
+    assert (b'{"model": "m", "say": "Hi"}', b'{"count": 7}') == (
+        watching.heard("provider", "out"),
+        watching.heard("provider", "in"),
+    )
+    assert [None] == watching.ends
+
+
+async def test_a_count_that_does_not_come(toybox: Toybox, provider: Provider) -> None:
+    """A provider that is silent is left, and the count is estimated."""
+    provider.answers(raw(Hang()))
+    clock = FakeClock()
+    async with run_gateway(
+        toybox.deployment(serving(Counting(base_url=provider.base_url)), proxy={"silence_timeout": 5.0}), clock=clock.clock
+    ) as running:
+        asking = asyncio.ensure_future(running.post({"model": "m", "say": "Hi"}, "/toy/count"))
+        await until(lambda: provider.seen)
+        await clock.advance(10)
+        status, body = await asking
+
+    assert (200, {"count": estimated(request("Hi").prompt)}) == (status, body)

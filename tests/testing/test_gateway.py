@@ -4,8 +4,10 @@ import aiohttp
 import pytest
 
 from llmgw.errors import ConfigError
+from llmgw.gateway import Gateway
+from llmgw.stages import Endpoint
 from llmgw_testing import FakeClock, run_gateway
-from tests.toys import Player, Toybox, reply, serving
+from tests.toys import TOY, Player, Toybox, plugin, reply, serving
 
 
 async def test_it_serves_while_the_context_lasts(toybox: Toybox) -> None:
@@ -61,3 +63,16 @@ async def test_the_fixture_makes_as_many_as_asked_for(gateway) -> None:  # type:
     one, other = await gateway(), await gateway({"backends": {"echo": {}}})
 
     assert [200, 200] == [(await each.get("/health"))[0] for each in (one, other)]
+
+
+async def test_a_front_end_with_a_port_of_its_own(toybox: Toybox) -> None:
+    """It is served at a free one, whichever it asks for."""
+
+    def frontend_endpoints(gateway: Gateway) -> list[Endpoint]:
+        return [Endpoint("POST", "/toy", TOY, port=port) for port in (None, 80)]
+
+    async with run_gateway(toybox.deployment(plugin(frontend_endpoints=frontend_endpoints))) as running:
+        assert [80] == list(running.doors)
+        assert running.doors[80] not in (running.url, "http://127.0.0.1:80")
+        async with running.http.post(running.doors[80] + "/toy", json={"model": "m"}) as response:
+            assert {"said": "Hello"} == await response.json()

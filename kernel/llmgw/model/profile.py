@@ -46,6 +46,8 @@ class Profile:
         server_tools: kinds of built-in tools it runs.
         schema: the JSON Schema of tools it takes: all (``full``), a subset of it (``subset``), OpenAPI's (``openapi``).
         object_arguments: whether arguments must be a JSON object.
+        calls_need_tools: whether a history with calls needs tools beside it.
+        takes_details: whether it takes back the ``reasoning_details`` that some servers of Chat Completions give.
         json_schema: whether an answer can be held to a schema.
         json_object: whether an answer can be held to being JSON.
         json_with_tools: whether that goes together with tools.
@@ -97,6 +99,8 @@ class Profile:
     server_tools: frozenset[str] = frozenset()
     schema: Literal["full", "subset", "openapi"] = "full"
     object_arguments: bool = False
+    calls_need_tools: bool = False
+    takes_details: bool = False
     json_schema: bool = True
     json_object: bool = True
     json_with_tools: bool = True

@@ -30,7 +30,7 @@ def write_input(call: ToolCall, losses: Losses) -> JSON:
     if call.kind == "custom":
         return {"input": call.arguments}
     value = parsed(call.arguments)
-    if isinstance(value, dict):
+    if isinstance(value, dict | jsons.Exact):
         return value
     losses.emulated("tool_call.arguments", "an object", call)
     return wrapped(call.arguments)
@@ -40,7 +40,7 @@ def wrapped(arguments: str) -> JSON:
     """An object for any arguments; what is no JSON, or no object, is not lost."""
     value = parsed(arguments)
     match value:
-        case dict():
+        case dict() | jsons.Exact():
             return value
         case None if arguments.strip() != "null":
             return {"_raw": arguments}

@@ -95,7 +95,7 @@ def _as_part(node: Part | Item) -> Part:
 
 def server_call(value: dict[str, Any], input_: JSON) -> dict[str, Any] | None:
     """What a ``ServerToolCall`` has of a block; None if it is none."""
-    kind = value.get("type")
+    kind = text_of(value, "type")
     if kind not in _CALLS:
         return None
     return {"tool": text_of(value, "name") if _CALLS[kind] else "mcp", "id": text_of(value, "id") or None, "input": input_}

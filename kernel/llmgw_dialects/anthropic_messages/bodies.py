@@ -20,7 +20,7 @@ from llmgw.model import (
     Text,
     ToolCall,
 )
-from llmgw_dialects.anthropic_messages.arguments import parsed, wrapped
+from llmgw_dialects.anthropic_messages.arguments import wrapped
 from llmgw_dialects.anthropic_messages.citations import write_citation
 from llmgw_dialects.anthropic_messages.frames import is_own, like
 from llmgw_dialects.anthropic_messages.laying import call_content, served_content
@@ -162,8 +162,7 @@ class _Content:
 def _input(part: ToolCall) -> Any:
     if part.kind == "custom":
         return {"input": part.arguments}
-    value = parsed(part.arguments)
-    return value if isinstance(value, dict) else wrapped(part.arguments)
+    return wrapped(part.arguments)
 
 
 def _text(part: Text) -> dict[str, JSON]:

@@ -9,9 +9,9 @@ from typing import Final
 from llmgw import jsons
 from llmgw.errors import ClientError, GatewayError, Kind, UpstreamError, UpstreamReply
 from llmgw.model import JSON
+from llmgw_dialects import failures
 from llmgw_dialects.anthropic_messages.grammar import GRAMMAR
 from llmgw_dialects.anthropic_messages.names import NAME
-from llmgw_dialects import failures
 from llmgw_dialects.failures import cleaned
 from llmgw_dialects.grammar import own_error
 
@@ -90,7 +90,7 @@ def _message(error: GatewayError) -> str:
     for pattern in _COUNTS:
         if found := pattern.search(message):
             count, most = (found[name].replace(",", "") for name in ("count", "most"))
-            return f"{_TOO_LONG}: {count} tokens > {most} maximum"
+            return f"{_TOO_LONG}: {count} tokens > {most} maximum ({message})"
     return f"{_TOO_LONG}: {message}"
 
 

@@ -110,8 +110,9 @@ def _write_thinking(config: ReasoningConfig, like: dict[str, Any], losses: Losse
         mode = "off" if config.effort == "none" else "adaptive"
     if mode == "auto" or (mode == "budget" and config.budget is None):
         mode = "adaptive"
-    if mode == "unset":
-        return object_of(like, "thinking") or None
+    if mode == "unset":  # what is of a type that we do not know stays
+        given = object_of(like, "thinking")
+        return given if given and text_of(given, "type") not in _THINKING else None
     told: dict[str, JSON] = {"type": words[mode]}
     if mode == "budget":
         told["budget_tokens"] = config.budget

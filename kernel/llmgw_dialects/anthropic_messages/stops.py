@@ -18,10 +18,7 @@ _READ: Final[dict[str, StopKind]] = {
     "refusal": "refusal",
     "compaction": "compaction",
 }
-_WRITTEN: Final[dict[StopKind, str]] = {kind: word for word, kind in _READ.items()} | {
-    "content_filter": "refusal",
-    "cancelled": "end_turn",
-}
+_WRITTEN: Final[dict[StopKind, str]] = {**{kind: word for word, kind in _READ.items()}, "content_filter": "refusal"}
 _CATEGORIES: Final = frozenset({"cyber", "bio", "frontier_llm", "reasoning_extraction", "general_harms"})
 
 

@@ -36,11 +36,15 @@ def write_usage(usage: Usage | None) -> dict[str, JSON]:
     raw: dict[str, Any] = usage.raw if isinstance(usage.raw, dict) and _is_ours(usage.raw) else {}
     if raw and "output_tokens" in raw and read_usage(raw) == usage:
         return dict(raw)
-    cached = (usage.cache_read or 0) + (usage.cache_write or 0)
-    out = {**raw, "input_tokens": max(0, (usage.input_total or 0) - cached)}
-    for key, count in ((_CREATED, usage.cache_write), (_READ, usage.cache_read)):
-        if count is not None or key in raw:
-            out[key] = count or 0
+    # some providers count more from the cache than the prompt in all: the sum is what is paid for
+    total = usage.input_total or 0
+    created = min(usage.cache_write or 0, total)
+    read = min(usage.cache_read or 0, total - created)
+    out = {**raw, "input_tokens": total - created - read}
+    if usage.cache_write is not None or _CREATED in raw:
+        out[_CREATED] = created
+    if usage.cache_read is not None or _READ in raw:
+        out[_READ] = read
     out["output_tokens"] = usage.output_total or 0
     if usage.reasoning is not None:
         out["output_tokens_details"] = {**object_of(raw, "output_tokens_details"), "thinking_tokens": usage.reasoning}

@@ -13,7 +13,7 @@ from llmgw_dialects.anthropic_messages.frames import framed, is_own, like
 from llmgw_dialects.anthropic_messages.names import NAME, object_of
 from llmgw_dialects.anthropic_messages.sequence import Copied, Sequence
 from llmgw_dialects.anthropic_messages.stops import write_stop
-from llmgw_dialects.anthropic_messages.usage import write_usage
+from llmgw_dialects.anthropic_messages.usage import read_usage, write_usage
 from llmgw_dialects.ids import minted
 from llmgw_dialects.writing import StreamWriter
 
@@ -97,7 +97,14 @@ class MessageStreamWriter(StreamWriter):
             self._note(event)
         out = self._opened() + (self._blocks.settle() if stop is not None else b"")
         delta = {**object_of(tree, "delta"), **write_stop(stop.reason if stop is not None else None, own=True)}
-        return out + framed({**tree, "delta": delta, "usage": write_usage(self._usage)})
+        return out + framed({**tree, "delta": delta, "usage": self._counted(tree, events)})
+
+    def _counted(self, tree: dict[str, Any], events: list[UsageUpdate | Stop]) -> JSON:
+        """What of usage the provider said in this frame, if it is still true; else all of it."""
+        usage = self._usage
+        true = usage is not None and usage.raw is not None and read_usage(usage.raw) == usage
+        said = any(isinstance(event, UsageUpdate) for event in events) and "output_tokens" in object_of(tree, "usage")
+        return tree["usage"] if true and said else write_usage(usage)
 
     # ---- events of another dialect, or of nobody's
 

@@ -16,10 +16,12 @@ from llmgw_dialects.crossing.calls import Calls
 from llmgw_dialects.crossing.carriers import Carriers, Continuity, Stamps
 from llmgw_dialects.crossing.choice import Choice
 from llmgw_dialects.crossing.continuing import Continuing
+from llmgw_dialects.crossing.declared import Declared
 from llmgw_dialects.crossing.effort import Effort
 from llmgw_dialects.crossing.freeform import Freeform
 from llmgw_dialects.crossing.ids import Ids
 from llmgw_dialects.crossing.instructions import Instructions
+from llmgw_dialects.crossing.lawful import Lawful
 from llmgw_dialects.crossing.legs import Leg, Step, Way
 from llmgw_dialects.crossing.limits import Limits
 from llmgw_dialects.crossing.marks import Marks
@@ -36,6 +38,7 @@ from llmgw_dialects.crossing.stops import Stops
 from llmgw_dialects.crossing.toolsets import Toolsets
 from llmgw_dialects.crossing.turns import Turns
 from llmgw_dialects.crossing.vault import Vault
+from llmgw_dialects.crossing.vendors import RESPONSES
 from llmgw_dialects.envelope import MARKS
 from llmgw_dialects.losses import Losses
 
@@ -59,6 +62,7 @@ STEPS: tuple[type[Step], ...] = (
     Arguments,
     Parallel,
     Calls,
+    Declared,
     Limits,
     Schemas,
     Marks,
@@ -70,6 +74,7 @@ STEPS: tuple[type[Step], ...] = (
     Stops,
     Outputs,
     Stamps,
+    Lawful,
     Continuing,
 )
 """In the order of the way in; the way back is reversed. Marks are put before the gateway adds words of its own."""
@@ -92,6 +97,10 @@ def cross(request: Request, target: str, profile: Profile, losses: list[Loss]) -
         if not _holds_envelopes(request):
             return None
         steps = _WITHIN
+    elif request.dialect == RESPONSES:
+        from llmgw_dialects.openai_responses.conversations import Conversations  # a codec's own, which needs the codec
+
+        steps = (Conversations, *steps)
     leg = Leg(request, target, profile, Losses(target, request.dialect, losses))
     return Way(leg, [step(leg) for step in steps])
 

@@ -44,7 +44,9 @@ def reads(leg: Leg, carrier: Carrier | None) -> bool:
     if carrier.family is not None and carrier.family != kin:
         return False
     if leg.target == CHAT:  # Google's models behind Chat have signatures, others keep a list of details
-        return carrier.kind == "details" or (carrier.provider == "google" and kin.startswith("gemini"))
+        if carrier.kind == "details":
+            return leg.profile.takes_details
+        return carrier.provider == "google" and kin.startswith("gemini")
     vendor = VENDORS.get(leg.target, "")
     return carrier.provider == vendor and carrier.kind in _KINDS.get(vendor, ())
 
@@ -139,6 +141,11 @@ class Continuity(Step):
 
 class Stamps(Step):
     """Notes on what the provider issues which family of models it belongs to."""
+
+    @property
+    def hears(self) -> tuple[type[Event], ...]:
+        """Carriers."""
+        return (BlockMeta,)
 
     def back(self, event: Event) -> Iterable[Event]:
         """A carrier with its family; another event as it is."""

@@ -9,6 +9,7 @@ from llmgw_dialects.crossing.effort import off, thinks
 from llmgw_dialects.crossing.legs import Step
 from llmgw_dialects.crossing.notes import at_end
 from llmgw_dialects.crossing.revising import revised, tools_in, with_tools
+from llmgw_dialects.crossing.vendors import is_google
 
 
 class Choice(Step):
@@ -38,7 +39,11 @@ class Choice(Step):
             inner: ToolChoice = ToolChoice("allowed", choice.names, "auto") if choice.names else ToolChoice("auto")
         else:
             inner = choice
-        if inner.mode != "allowed" or known.allowed_choice:
+        if inner.mode == "allowed" and is_google(self.leg.target) and inner.inner_mode != "required" and known.validated_choice:
+            self.leg.losses.emulated("tool_choice.allowed", "validated")  # where nothing is forced, Google ignores names
+            return evolve(prompt, tool_choice=ToolChoice("validated", inner.names))
+        is_ignored = is_google(self.leg.target) and inner.inner_mode != "required"
+        if inner.mode != "allowed" or (known.allowed_choice and not is_ignored):
             return revised(prompt, tool_choice=choice if inner == choice else inner)
         tools = with_tools(prompt.tools, lambda tool: tool if any(_is(tool, ref) for ref in inner.names) else None)
         if not any(True for _ in tools_in(tools)):

@@ -1,7 +1,7 @@
 """Replies that a provider breaks off to be asked again: the gateway asks, and the client gets one reply.
 
-Anthropic stops with ``pause_turn`` while its own tools work long, Gemini with ``CONTINUATION`` and a token. Their own clients know
-what to do; no other does.
+Anthropic stops with ``pause_turn`` while its own tools work long, Gemini with ``CONTINUATION`` and a token. Their own clients
+know what to do; no other does.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from llmgw_dialects.crossing.legs import Leg, Step
 MOST: Final = 8
 """Times that a provider is asked to go on."""
 
+_HEARD: Final = (BlockStart, ResponseStart, UsageUpdate, Stop, ResponseEnd)
 _KINDS: Final = frozenset({"pause", "continuation"})
 
 
@@ -54,6 +55,11 @@ class Continuing(Step):
         if any(isinstance(tool, BuiltinTool) and not tool.client_executed for tool in prompt.tools):
             self._fold = Accumulator()
         return prompt
+
+    @property
+    def hears(self) -> tuple[type[Event], ...]:
+        """What it must count or may hold back; of blocks only what it must move or remember."""
+        return (Event,) if self._fold is not None or self._hops else _HEARD
 
     def back(self, event: Event) -> Iterable[Event]:
         """The event, as it stands in the reply as a whole."""

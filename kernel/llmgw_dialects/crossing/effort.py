@@ -74,23 +74,24 @@ class Effort(Step):
                 self.leg.losses.dropped("reasoning", _named(config))
             return limit, ReasoningConfig()
         if _is_off(config):
-            return limit, self._off(config)
+            return self._off(limit)
         if known.thinking == "budget":
             return self._budget(config, limit)
         return limit, self._effort(config)
 
-    def _off(self, config: ReasoningConfig) -> ReasoningConfig:
+    def _off(self, limit: int | None) -> tuple[int | None, ReasoningConfig]:
         """Not thinking, or the least of it where it cannot be switched off."""
         known = self.leg.profile
         if known.can_disable:
-            return off(known)
+            return limit, off(known)
         if known.thinking == "budget":
             least = known.budget[0] if known.budget else _BUDGETS["low"]
             self.leg.losses.approximated("reasoning", "off", str(least))
-            return ReasoningConfig(mode="budget", budget=least)
-        least_effort = next((one for one in known.efforts if one != "none"), "low")
-        self.leg.losses.approximated("reasoning", "off", least_effort)
-        return self._of_effort(least_effort)
+            limit, budget = self._with_room(limit, least)
+            return limit, ReasoningConfig(mode="budget", budget=budget) if budget >= least else ReasoningConfig()
+        effort = next((one for one in known.efforts if one != "none"), "low")
+        self.leg.losses.approximated("reasoning", "off", effort)
+        return limit, self._of_effort(effort)
 
     def _effort(self, config: ReasoningConfig) -> ReasoningConfig:
         if config.effort is not None:
@@ -123,10 +124,7 @@ class Effort(Step):
             wanted = _BUDGETS["medium"]
         least, most = known.budget or (_BUDGETS["low"], _BUDGETS["max"])
         budget = min(max(wanted, least), most)
-        if limit is not None and budget >= limit:
-            raised = limit + budget if known.max_output is None else min(limit + budget, known.max_output)
-            limit = max(limit, raised)
-            budget = min(budget, limit - 1)
+        limit, budget = self._with_room(limit, budget)
         if budget < least:  # there is no room for thinking in this answer
             self.leg.losses.approximated("reasoning", _named(config), "off")
             return limit, off(known) if known.can_disable else ReasoningConfig()
@@ -135,6 +133,14 @@ class Effort(Step):
         elif budget != wanted:
             self.leg.losses.approximated("reasoning.budget", str(wanted), str(budget))
         return limit, ReasoningConfig(mode="budget", budget=budget)
+
+    def _with_room(self, limit: int | None, budget: int) -> tuple[int | None, int]:
+        """A limit that leaves room for an answer behind the thinking, as far as the model goes, and a budget below it."""
+        if limit is None or budget < limit:
+            return limit, budget
+        most = self.leg.profile.max_output
+        raised = limit + budget if most is None else max(limit, min(limit + budget, most))
+        return raised, min(budget, raised - 1)
 
     def _show(self, config: ReasoningConfig, told: ReasoningConfig) -> str | None:
         """Whether the client is to see thoughts, in the target's word: ``omitted`` or one of OpenAI's and Anthropic's."""

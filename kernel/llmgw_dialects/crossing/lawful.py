@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from typing import Final
 
 from llmgw.errors import UpstreamBroken
-from llmgw.events import Error, Event, Invariants
+from llmgw.events import BlockStart, BlockStop, Error, Event, Invariants, ResponseEnd, ResponseStart, Stop
 from llmgw_dialects.crossing.legs import Leg, Step
+
+_HEARD: Final = (ResponseStart, BlockStart, BlockStop, Stop, ResponseEnd, Error)
 
 log = logging.getLogger("llmgw.crossing")
 
@@ -20,10 +23,15 @@ class Lawful(Step):
         self._laws = Invariants()
         self._broken = False
 
+    @property
+    def hears(self) -> tuple[type[Event], ...]:
+        """Everything but what grows a block: a law is broken where one begins or ends."""
+        return _HEARD
+
     def back(self, event: Event) -> Iterable[Event]:
         """The event, or the error that it amounts to; nothing more once there was one."""
         if self._broken:
-            return ()
+            return ()  # behind it only pieces of blocks can come, which say nothing by themselves
         broken = self._laws.feed(event)
         if broken is None:
             return (event,)

@@ -79,7 +79,7 @@ class Marks(Step):
         given = list(marked.found())
         kept = 0
         for place, node in reversed(given):
-            if kept < known.marks_max and self._moved(marked, place):
+            if kept < known.marks_max and self._moved(marked, place, self._translated(node)):
                 kept += 1
             else:
                 marked.put(place, None)
@@ -89,24 +89,26 @@ class Marks(Step):
                 marked.put(place, CacheMark())
         return revised(marked.prompt, cache=self._policy(prompt.cache))
 
-    def _moved(self, marked: _Marked, place: Place) -> bool:
+    def _translated(self, node: Node) -> CacheMark:
+        """The mark on a node, without the words of a dialect that the target does not speak."""
+        mark: CacheMark = node.cache  # type: ignore[attr-defined]  # it was found there
+        kin = self.leg.request.dialect in OPENAI and self.leg.target in OPENAI
+        return mark if kin or mark.raw is None else evolve(mark, raw=None)
+
+    def _moved(self, marked: _Marked, place: Place, mark: CacheMark) -> bool:
         """Whether a mark may stay, maybe on a part before it that can have one."""
         kind, number, at = place
         if kind == "tools":
+            marked.put(place, mark)
             return self.leg.target == ANTHROPIC
         item = marked.prompt.items[number]
         parts: tuple[Part, ...] = getattr(item, "parts", ())
-        if self.leg.target in OPENAI and not (
-            isinstance(item, Instruction) or (isinstance(item, Message) and item.role == "user")
-        ):
+        if self.leg.target in OPENAI and not isinstance(item, Instruction) and getattr(item, "role", "") != "user":
             return False
-        if at < 0 and isinstance(item, ToolResult):
-            return True
-        mark = item.cache if at < 0 and isinstance(item, Instruction) else parts[at].cache
         to = next((spot for spot in range(len(parts) - 1 if at < 0 else at, -1, -1) if _takes(parts[spot])), None)
-        if to == at:
-            return True
-        if to is None or parts[to].cache is not None:
+        if at < 0 and isinstance(item, ToolResult):
+            to = at
+        if to is None or (to != at and parts[to].cache is not None):
             return False
         marked.put(place, None)
         marked.put((kind, number, to), mark)

@@ -14,10 +14,26 @@ from urllib.parse import unquote_to_bytes
 
 from attrs import evolve
 
-from llmgw.model import Audio, Base64, Document, FileId, FileUri, Image, Item, Part, PlainText, Prompt, Text, Url, Video, texts
+from llmgw.model import (
+    Audio,
+    Base64,
+    Document,
+    FileId,
+    FileUri,
+    Image,
+    Item,
+    Part,
+    PlainText,
+    Prompt,
+    SearchResult,
+    Text,
+    Url,
+    Video,
+    texts,
+)
 from llmgw_dialects.crossing.legs import Step
 from llmgw_dialects.crossing.revising import each, revised
-from llmgw_dialects.crossing.vendors import ANTHROPIC, OPENAI, is_google, owner
+from llmgw_dialects.crossing.vendors import ANTHROPIC, CHAT, OPENAI, is_google, owner
 
 _KINDS: Final[dict[type[Part], str]] = {Image: "image", Document: "document", Audio: "audio", Video: "video"}
 _ALIASES: Final = {"image/jpg": "image/jpeg", "image/x-png": "image/png", "audio/mp3": "audio/mpeg", "audio/x-wav": "audio/wav",
@@ -49,6 +65,10 @@ class Media(Step):
         return evolve(item, parts=parts or (Text(_NOTHING),))  # type: ignore[call-arg]  # what has parts takes parts
 
     def _part(self, part: Part) -> Part | None:
+        if isinstance(part, SearchResult) and self.leg.target != ANTHROPIC:
+            self.leg.losses.approximated("input.search_result", "a search result", "text", part)
+            head = "\n".join(line for line in (part.title, part.url) if line)
+            return Text(f"{head}\n\n{texts(part.parts)}", cache=part.cache, source=part.source)
         kind = _KINDS.get(type(part))
         if kind is None:
             return part
@@ -115,7 +135,8 @@ class Media(Step):
                 made = blob if is_google(self.leg.target) else self._public(blob, kind)
             case FileId():
                 known = blob.provider or owner(self.leg.request.dialect)
-                made = blob if known == owner(self.leg.target) else None
+                slot = kind != "image" or self.leg.target != CHAT  # which knows no pictures by their ids
+                made = blob if slot and known == owner(self.leg.target) else None
             case _:
                 made = blob
         if made is None:

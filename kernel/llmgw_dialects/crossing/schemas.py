@@ -93,7 +93,7 @@ class Schemas(Step):
         """Whether the model is held to the schema: only where the provider takes this schema then, and never unasked."""
         target = self.leg.target
         strict = tool.strict
-        if strict and target in OPENAI and not is_strict(schema):
+        if strict and target in OPENAI and self.leg.request.dialect not in OPENAI and not is_strict(schema):
             strict = False
         if strict and target == ANTHROPIC and adapted(schema, "plain") != schema:
             strict = None
@@ -108,11 +108,11 @@ class Schemas(Step):
         form: Form = "plain" if target == ANTHROPIC else self.leg.profile.schema
         schema = adapted(output.schema or {}, form, openapi=is_google(self.leg.request.dialect), rooted=False)
         strict = output.strict
-        if target in OPENAI:
+        if target in OPENAI and self.leg.request.dialect not in OPENAI:  # whose clients know what they ask for
             strict = is_strict(schema) if strict is None else strict
             if strict and not is_strict(schema):
                 self.leg.losses.dropped("response_format.strict", "true")
                 strict = False
-        if form != "full" and json_schema.loses(output.schema):
+        if (form == "plain" and schema != output.schema) or (form != "full" and json_schema.loses(output.schema)):
             self.leg.losses.approximated("response_format.schema", "JSON Schema", form)
         return output if (schema, strict) == (output.schema, output.strict) else evolve(output, schema=schema, strict=strict)

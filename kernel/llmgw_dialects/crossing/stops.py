@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from attrs import define, evolve, field
 
-from llmgw.events import BlockDelta, BlockMeta, BlockStart, BlockStop, Event, ResponseEnd, Stop, StopReason
-from llmgw.events.kinds import Terminal
+from llmgw.events import BlockDelta, BlockMeta, BlockStart, BlockStop, Event, ResponseEnd, Stop, StopReason, Terminal
 from llmgw.model import Prompt
 from llmgw_dialects.crossing.legs import Leg, Step
 from llmgw_dialects.crossing.revising import revised
@@ -89,6 +88,11 @@ class Stops(Step):
         if tuple(able) == prompt.sampling.stop:
             return prompt
         return revised(prompt, sampling=evolve(prompt.sampling, stop=tuple(able)))
+
+    @property
+    def hears(self) -> tuple[type[Event], ...]:
+        """Everything, if there is something to look for."""
+        return (Event,) if self._scanned else ()
 
     def back(self, event: Event) -> Iterable[Event]:
         """The event, as far as it lies before a stop sequence."""

@@ -100,6 +100,8 @@ class Toolsets(Step):
     def _flat_call(self, call: ToolCall, taken: set[str]) -> ToolCall:
         if not call.namespace:
             return call
+        if call.namespace == call.name and call.name in taken:  # a tool that was added by itself
+            return evolve(call, namespace=None)
         self.leg.losses.emulated("tool_call.namespace", "a flat name", call)
         return evolve(call, name=self._name(call.namespace, call.name, taken), namespace=None)
 

@@ -71,6 +71,11 @@ class Vault(Step):
         items = [item if number < start else self._item(item) for number, item in enumerate(prompt.items)]
         return revised(prompt, items=tuple(items))
 
+    @property
+    def hears(self) -> tuple[type[Event], ...]:
+        """Blocks."""
+        return (BlockStart, BlockDelta, BlockMeta, BlockStop)
+
     def back(self, event: Event) -> Iterable[Event]:
         """The event itself; what it carries is noted."""
         match event:

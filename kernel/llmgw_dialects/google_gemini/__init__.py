@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
+from attrs import evolve
+
 from llmgw import jsons
 from llmgw.errors import GatewayError, UpstreamError
-from llmgw.model import Loss, ModelInfo, Request
-from llmgw.stages import Head, Reader, Relay, Writer
+from llmgw.model import Loss, ModelInfo, Profile, Request
+from llmgw.stages import Crossing, Head, Reader, Relay, Writer
 from llmgw_dialects.codec import Codec
 from llmgw_dialects.google_gemini import errors, requests, settings
 from llmgw_dialects.google_gemini import models as lists
-from llmgw_dialects.google_gemini.bodies import Gathered, Rereader
+from llmgw_dialects.google_gemini.bodies import Gathered, GeminiWholeWriter, Rereader
 from llmgw_dialects.google_gemini.candidates import ChunkReader
-from llmgw_dialects.google_gemini.grammar import GRAMMAR, Ends
+from llmgw_dialects.google_gemini.envelopes import OWN
+from llmgw_dialects.google_gemini.grammar import GRAMMAR, Ends, GeminiGrammar
 from llmgw_dialects.google_gemini.losses import ReplyLosses
 from llmgw_dialects.google_gemini.names import NAME
 from llmgw_dialects.google_gemini.requests import FRAMING, method
@@ -28,7 +31,6 @@ from llmgw_dialects.google_gemini.streams import (
 )
 from llmgw_dialects.google_gemini.writing import GeminiArrayWriter, GeminiStreamWriter
 from llmgw_dialects.relaying import StreamRelay, WholeRelay
-from llmgw_dialects.writing import WholeWriter
 
 __all__ = ["DIALECT", "GoogleGemini", "method"]
 
@@ -40,6 +42,12 @@ class GoogleGemini(Codec):
     """The codec of generateContent; it has no state, so one serves all."""
 
     name: ClassVar[str] = NAME
+    grammar: ClassVar[GeminiGrammar] = GRAMMAR
+    chunks: ClassVar[type[ChunkReader]] = ChunkReader
+    gather: ClassVar[type[Gathered]] = Gathered
+    reread: ClassVar[type[ChunkReader]] = Rereader
+    events: ClassVar[type[GeminiStreamWriter]] = GeminiStreamWriter
+    array: ClassVar[type[GeminiStreamWriter]] = GeminiArrayWriter
     request_headers: ClassVar[frozenset[str]] = frozenset({"x-goog-user-project", "x-goog-request-params"})
 
     def read_request(self, head: Head, body: bytes) -> Request:
@@ -66,38 +74,38 @@ class GoogleGemini(Codec):
         """Reads a reply event by event."""
         if stream:
             return AnyReader(
-                lambda: GeminiStreamReader(GRAMMAR, ChunkReader()),
-                lambda: ArrayReader(GRAMMAR, reply=ChunkReader()),
-                lambda: GeminiWholeReader(GRAMMAR, ChunkReader()),
+                lambda: GeminiStreamReader(self.grammar, self.chunks()),
+                lambda: ArrayReader(self.grammar, reply=self.chunks()),
+                lambda: GeminiWholeReader(self.grammar, self.chunks()),
             )
-        return GeminiWholeReader(GRAMMAR, ChunkReader())
+        return GeminiWholeReader(self.grammar, self.chunks())
 
     def relay(self, *, stream: bool) -> Relay:
         """Reads a reply only as far as its end must be known."""
         if stream:
             return AnyRelay(
-                lambda: StreamRelay(GRAMMAR, Ends()),
-                lambda: ArrayRelay(GRAMMAR),
-                lambda: WholeRelay(GRAMMAR, ChunkReader()),
+                lambda: StreamRelay(self.grammar, Ends(self.grammar)),
+                lambda: ArrayRelay(self.grammar),
+                lambda: WholeRelay(self.grammar, self.chunks()),
             )
-        return WholeRelay(GRAMMAR, ChunkReader())
+        return WholeRelay(self.grammar, self.chunks())
 
     def writer(self, request: Request, losses: list[Loss] | None = None) -> Writer:
         """Writes the reply to this request; of a reply of this dialect nothing is lost."""
-        found = ReplyLosses([] if losses is None else losses)
+        found = ReplyLosses([] if losses is None else losses, self.name)
         if not request.stream:
-            return WholeWriter(NAME, request, found, Gathered, Rereader)
+            return GeminiWholeWriter(self.name, request, found, self.gather, self.reread)
         if request.headers.get(FRAMING) == "array":
-            return GeminiArrayWriter(request, found)
-        return GeminiStreamWriter(request, found)
+            return self.array(request, found)
+        return self.events(request, found)
 
     def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         """Classify a provider's error."""
-        return errors.read_error(NAME, status, headers, body)
+        return errors.read_error(self.name, status, headers, body)
 
     def write_error(self, error: GatewayError) -> bytes:
         """A body from which Google's SDK raises its own exception."""
-        return errors.write_error(error, GRAMMAR)
+        return errors.write_error(error, self.grammar)
 
     def error_status(self, error: GatewayError) -> int:
         """The HTTP status of an error, as Google has it."""
@@ -114,6 +122,10 @@ class GoogleGemini(Codec):
     def write_model(self, model: ModelInfo) -> bytes:
         """Write one model."""
         return lists.write_model(model)
+
+    def crossing(self, request: Request, profile: Profile, losses: list[Loss]) -> Crossing | None:
+        """How a request of another vendor's dialect gets into this one; Google's own two differ in their envelope alone."""
+        return super().crossing(evolve(request, dialect=self.name) if request.dialect in OWN else request, profile, losses)
 
     def claims(self, head: Head) -> bool:
         """Whether it comes from one of Google's SDKs, or has its key where only Google looks for one."""

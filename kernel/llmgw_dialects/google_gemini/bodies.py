@@ -8,12 +8,15 @@ from attrs import define, field
 
 from llmgw.events import Accumulator, Event, Frame, ResponseStart, framed
 from llmgw.model import JSON, Request
+from llmgw_dialects.google_gemini import names
 from llmgw_dialects.google_gemini.candidates import ChunkReader
 from llmgw_dialects.google_gemini.deltas import Piece, Pieces, joined, shown
-from llmgw_dialects.google_gemini.names import NAME, candidates_of, has, index_of, like, object_of, parts_of
+from llmgw_dialects.google_gemini.envelopes import OWN, converted
+from llmgw_dialects.google_gemini.names import NAME, candidates_of, has, index_of, object_of, parts_of
 from llmgw_dialects.google_gemini.rebuilt import kind_of
 from llmgw_dialects.google_gemini.usage import write_usage
 from llmgw_dialects.google_gemini.writing import envelope, shows_thoughts
+from llmgw_dialects.writing import WholeWriter
 
 
 @define(eq=False)
@@ -41,18 +44,18 @@ class Gathered:
             self._start = event
         self._said += self._pieces.pieces(event)
 
-    def body(self, request: Request, original: JSON) -> dict[str, JSON]:
+    def body(self, request: Request, like: JSON) -> dict[str, JSON]:
         """A response.
 
         Args:
             request: what it answers.
-            original: the provider's own body, whose parts to follow; an empty object if there is none.
+            like: the provider's own body, whose parts to follow; an empty object if there is none.
         """
         reply = self._fold.reply()
-        own = bool(original)
+        own = bool(like)
         pieces = shown(self._said, thoughts=own or shows_thoughts(request))
         choices = {choice.index: position for position, choice in enumerate(reply.choices)}
-        originals = {index_of(one, position): one for position, one in enumerate(candidates_of(original))}
+        originals = {index_of(one, position): one for position, one in enumerate(candidates_of(like))}
         out: dict[str, JSON] = {}
         candidates: list[JSON] = []
         for index in choices:
@@ -66,7 +69,7 @@ class Gathered:
             out = {"candidates": candidates, **out}
         if reply.usage is not None:
             out["usageMetadata"] = write_usage(reply.usage)
-        written: dict[str, JSON] = like(original, {**out, **envelope(self._start, request)})
+        written: dict[str, JSON] = names.like(like, {**out, **envelope(self._start, request)})
         return written
 
 
@@ -89,3 +92,14 @@ def _among(originals: list[dict[str, Any]], said: list[dict[str, JSON]]) -> list
         if kind_of(part) == "mute" and number <= len(out):
             out.insert(number, part)
     return out
+
+
+@define(eq=False)
+class GeminiWholeWriter(WholeWriter):
+    """Writes a whole body; one of Google's that came in the other of its two dialects only changes its envelope."""
+
+    def _body(self) -> bytes:
+        frame = self._frames[0] if len(self._frames) == 1 else None
+        if frame is None or self._gathered is not None or frame.dialect == self.name or frame.dialect not in OWN:
+            return super()._body()
+        return converted(frame.data, frame.dialect, self.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from attrs import define, evolve, field, frozen
 
@@ -13,15 +13,13 @@ from llmgw.model import JSON, Carrier, Citation
 from llmgw_dialects import envelope
 from llmgw_dialects.google_gemini.calls import arguments_object
 from llmgw_dialects.google_gemini.citations import Cited, write_citations
+from llmgw_dialects.google_gemini.envelopes import OWN
 from llmgw_dialects.google_gemini.logprobs import write_logprobs
 from llmgw_dialects.google_gemini.names import NAME
 from llmgw_dialects.google_gemini.parts import is_server
 from llmgw_dialects.google_gemini.signatures import is_google
 from llmgw_dialects.google_gemini.stops import is_blocked, write_feedback, write_stop
 from llmgw_dialects.ids import minted
-
-OWN: Final = frozenset({NAME, "google.codeassist"})
-"""Dialects whose frames hold what is Google's own."""
 
 
 @frozen

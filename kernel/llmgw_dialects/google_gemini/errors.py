@@ -12,8 +12,9 @@ from llmgw.errors import GatewayError, Kind, UpstreamError
 from llmgw.model import JSON
 from llmgw_dialects import failures
 from llmgw_dialects.failures import cleaned, loaded
+from llmgw_dialects.google_gemini.envelopes import OWN
 from llmgw_dialects.google_gemini.grammar import GeminiGrammar
-from llmgw_dialects.google_gemini.names import NAME, objects_of, text_of
+from llmgw_dialects.google_gemini.names import objects_of, text_of
 from llmgw_dialects.grammar import own_error
 from llmgw_dialects.retry import duration
 
@@ -114,7 +115,7 @@ def write_error(error: GatewayError, grammar: GeminiGrammar) -> bytes:
 
 def error_status(error: GatewayError) -> int:
     """The HTTP status: the provider's own if it was Google, ours where it says more than Google's word for the kind."""
-    if isinstance(error, UpstreamError) and error.upstream is not None and error.upstream.dialect == NAME:
+    if isinstance(error, UpstreamError) and error.upstream is not None and error.upstream.dialect in OWN:
         return error.status
     if error.status in _KEPT and not isinstance(error, UpstreamError):
         return error.status

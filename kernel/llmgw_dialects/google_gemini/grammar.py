@@ -10,6 +10,7 @@ from attrs import define, field
 from llmgw import sse
 from llmgw.model import JSON
 from llmgw_dialects.failures import loaded
+from llmgw_dialects.google_gemini.envelopes import response_in
 from llmgw_dialects.google_gemini.names import NAME, at, candidates_of, has, index_of, object_of, parts_of
 
 _FINISHED: Final = re.compile(rb'"finish(?:R|_r)eason"\s*+:')
@@ -28,7 +29,7 @@ class GeminiGrammar:
 
     def inner(self, tree: JSON) -> JSON:
         """The response in a frame's or body's JSON."""
-        return tree
+        return response_in(self.name, tree)
 
     def is_body(self, tree: dict[str, Any]) -> bool:
         """Whether this is a response."""

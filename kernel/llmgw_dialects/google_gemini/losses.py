@@ -8,7 +8,7 @@ from llmgw.events import BlockMeta, BlockStart, Event
 from llmgw.model import Citation, Loss
 from llmgw_dialects.fields import spelled
 from llmgw_dialects.google_gemini.citations import is_said
-from llmgw_dialects.google_gemini.deltas import OWN
+from llmgw_dialects.google_gemini.envelopes import OWN
 from llmgw_dialects.google_gemini.names import NAME
 from llmgw_dialects.google_gemini.parts import is_server
 

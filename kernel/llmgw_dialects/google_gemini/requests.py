@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import unquote
 
 from llmgw import jsons
 from llmgw.errors import BadRequest, InvalidField
 from llmgw.model import JSON, Loss, Prompt, RawDoc, Request
-from llmgw.splice import KEEP, Path, splice
+from llmgw.splice import KEEP, Kept, Path, merged, splice
 from llmgw.stages import Head
 from llmgw_dialects import envelope
 from llmgw_dialects.google_gemini.contents import check_contents, read_items
@@ -129,8 +129,10 @@ def encode_request(request: Request) -> tuple[bytes, list[Loss]]:
     """
     losses = Losses(NAME, request.dialect)
     raw = request.raw
-    if not isinstance(raw, GeminiDoc) or raw.dialect != NAME:
+    if not isinstance(raw, GeminiDoc):
         return jsons.dumps(_addressed(written(request, losses), request)), losses.found
+    if raw.dialect != NAME:
+        return _unwrapped(request, raw, losses), losses.found
     changes = _renamed(request, raw)
     if request.untouched and not changes and not may_be_sealed(raw.data):
         return raw.data, []
@@ -139,6 +141,27 @@ def encode_request(request: Request) -> tuple[bytes, list[Loss]]:
         template = edited(request, raw, losses)
     template.update(changes)
     return splice(raw.data, enveloped(raw.tree, raw.root, template)), losses.found
+
+
+def inner_bytes(request: Request, raw: GeminiDoc, losses: Losses, drop: Sequence[str]) -> bytes:
+    """The request in a body of either of Google's dialects, as text, without what the other does not know."""
+    data = raw.data
+    if not request.untouched or may_be_sealed(data):
+        data = splice(data, enveloped(raw.tree, raw.root, edited(request, raw, losses)))
+    if raw.root:
+        data = splice(data, Kept(raw.root))
+    gone = [key for key in raw.inner if key in drop]
+    for key in gone:
+        losses.dropped(key)
+    return splice(data, merged(jsons.loads(data), {}, frozenset(gone))) if gone else data
+
+
+def _unwrapped(request: Request, raw: GeminiDoc, losses: Losses) -> bytes:
+    """The request of a client of Code Assist's."""
+    data = inner_bytes(request, raw, losses, ("session_id", "model"))
+    if request.operation != "count_tokens":
+        return data
+    return b'{"%s":{"model":%s,%s}' % (_INNER.encode(), jsons.dumps(_named(request.model)), data.lstrip()[1:])
 
 
 def written(request: Request, losses: Losses) -> dict[str, JSON]:
@@ -183,4 +206,8 @@ def _renamed(request: Request, raw: GeminiDoc) -> dict[str, Any]:
 def _addressed(body: dict[str, JSON], request: Request) -> dict[str, JSON]:
     if request.operation != "count_tokens":
         return body
-    return {_INNER: {"model": f"models/{request.model.removeprefix('models/')}", **body}}
+    return {_INNER: {"model": _named(request.model), **body}}
+
+
+def _named(model: str) -> str:
+    return f"models/{model.removeprefix('models/')}"

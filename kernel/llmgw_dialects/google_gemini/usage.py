@@ -38,14 +38,15 @@ def write_usage(usage: Usage) -> dict[str, JSON]:
     raw: dict[str, Any] = usage.raw if isinstance(usage.raw, dict) and any(at(usage.raw, key) for key in _COUNTED) else {}
     if raw and read_usage(raw) == usage:
         return dict(raw)
-    tools, thoughts = usage.tool_prompt or 0, usage.reasoning or 0
+    # some providers count more thoughts than answer in all: the sum is what is paid for
+    tools, thoughts = usage.tool_prompt or 0, min(usage.reasoning or 0, usage.output_total or 0)
     prompt = max(0, (usage.input_total or 0) - tools)
-    said = max(0, (usage.output_total or 0) - thoughts)
+    said = (usage.output_total or 0) - thoughts
     told = {
         "promptTokenCount": prompt,
         "cachedContentTokenCount": usage.cache_read,
         "candidatesTokenCount": said,
-        "thoughtsTokenCount": usage.reasoning,
+        "thoughtsTokenCount": None if usage.reasoning is None else thoughts,
         "toolUsePromptTokenCount": usage.tool_prompt,
         "totalTokenCount": prompt + tools + said + thoughts,
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from attrs import define, field
 
@@ -16,6 +16,7 @@ from llmgw.events import Error, Event, Frame, Progress, Raw, ResponseEnd, Respon
 from llmgw.model import JSON, Request
 from llmgw_dialects.google_gemini.arrays import ArraySplitter, element, is_piece
 from llmgw_dialects.google_gemini.deltas import Piece, Pieces, is_own, joined, shown
+from llmgw_dialects.google_gemini.envelopes import CODE_ASSIST, OWN, converted, response_in
 from llmgw_dialects.google_gemini.errors import error_body
 from llmgw_dialects.google_gemini.names import NAME, at, key_of, known
 from llmgw_dialects.google_gemini.rebuilt import rebuilt
@@ -24,6 +25,8 @@ from llmgw_dialects.ids import minted
 from llmgw_dialects.writing import StreamWriter
 
 _SPACE: Final = b" \t\r\n"
+_LATEST: Final = 10**11
+"""Seconds since 1970 beyond which a time must be in milliseconds: the year 5138."""
 
 
 @define(eq=False)
@@ -40,13 +43,9 @@ class GeminiStreamWriter(StreamWriter):
     _ends: dict[int, Piece] = field(factory=dict)
     _thoughts: bool | None = None
 
-    def enclosed(self, response: dict[str, Any]) -> dict[str, Any]:
-        """The JSON of a frame, given the response in it."""
+    def enclosed(self, response: JSON) -> JSON:
+        """The JSON of a frame, given the response in it, or a template for it."""
         return response
-
-    def inner(self, tree: JSON) -> JSON:
-        """The response in a frame's JSON."""
-        return tree
 
     def feed(self, event: Event) -> bytes:
         """What the client gets for this event."""
@@ -56,12 +55,12 @@ class GeminiStreamWriter(StreamWriter):
         return self._flush() + b"".join(map(self._framed, self._elements(frame)))
 
     def _is_ours(self, frame: Frame) -> bool:
-        """Whether a frame is of this dialect, however it is framed."""
-        return frame.dialect == self.name
+        """Whether a frame is Google's, however it is framed."""
+        return frame.dialect in OWN
 
     def _is_native(self, frame: Frame) -> bool:
         """Whether it may go out as it is."""
-        return not is_piece(frame.data) and frame.data.lstrip(_SPACE)[:1] != b"{"
+        return frame.dialect == self.name and not is_piece(frame.data) and frame.data.lstrip(_SPACE)[:1] != b"{"
 
     def _relays(self) -> bool:
         return not self._renamed
@@ -75,25 +74,27 @@ class GeminiStreamWriter(StreamWriter):
             self.pieces.note(event)
         if not self._renamed or not isinstance(frame.tree, dict):
             return self._as_it_came(frame)
-        inner = self.inner(frame.tree)
+        inner = response_in(frame.dialect, frame.tree)
         changed = {key_of(inner, key): value for key, value in self._renamed.items()}
-        data = self._data(frame)
-        return self._framed(splice.splice(data, self.enclosed_template(frame.tree, splice.merged(inner, changed))))
+        response = splice.splice(converted(self._data(frame), frame.dialect, NAME), splice.merged(inner, changed))
+        return self._framed(jsons.dumps(self._around(frame, jsons.Exact(response))))
 
-    def enclosed_template(self, tree: dict[str, Any], template: dict[str, Any]) -> dict[str, Any]:
-        """A template for a frame's JSON, given one for the response in it."""
-        return template
+    def _around(self, frame: Frame, response: JSON) -> JSON:
+        """The response of a frame, in the envelope that it came in or in a new one."""
+        rest = known(frame.tree, "response") if frame.dialect == self.name == CODE_ASSIST else {}
+        enclosed = self.enclosed(response)
+        return {**enclosed, **rest} if rest else enclosed
 
     def _as_it_came(self, frame: Frame) -> bytes:
         return frame.data if self._is_native(frame) else b"".join(map(self._framed, self._elements(frame)))
 
     def _data(self, frame: Frame) -> bytes:
-        return next(self._elements(frame), b"")
+        return next(self._bare(frame), b"")
 
     def _begin(self, event: ResponseStart) -> None:
         """Remember who speaks; a name that was changed must be the same in each chunk."""
         self._start = event
-        tree = self.inner(event.frame.tree) if event.frame is not None else None
+        tree = response_in(event.frame.dialect, event.frame.tree) if event.frame is not None else None
         if not event.pristine and isinstance(tree, dict):
             named = {"responseId": event.id, "modelVersion": event.model}
             self._renamed = {key: value for key, value in named.items() if value is not None and value != at(tree, key)}
@@ -116,15 +117,13 @@ class GeminiStreamWriter(StreamWriter):
     def _chunk(self, frame: Frame, told: list[tuple[Event, list[Piece]]]) -> bytes:
         if not told or not isinstance(frame.tree, dict):
             return b""
-        inner = self.inner(frame.tree)
         first = self._told is not frame
         self._told = frame
-        chunk = rebuilt(inner, told, first=first)
+        chunk = rebuilt(response_in(frame.dialect, frame.tree), told, first=first)
         if chunk is None:
             return b""
         named = {key_of(chunk, key): value for key, value in self._renamed.items()}
-        rest = known(frame.tree, "response") if inner is not frame.tree else {}
-        return self._framed(jsons.dumps({**self.enclosed({**chunk, **named}), **rest}))
+        return self._framed(jsons.dumps(self._around(frame, {**chunk, **named})))
 
     # ---- what did not
 
@@ -202,6 +201,10 @@ class GeminiStreamWriter(StreamWriter):
 
     def _elements(self, frame: Frame) -> Iterator[bytes]:
         """The JSON of what is framed otherwise, one for each chunk."""
+        return (converted(data, frame.dialect, self.name) for data in self._bare(frame))
+
+    @staticmethod
+    def _bare(frame: Frame) -> Iterator[bytes]:
         if is_piece(frame.data):
             bare = frame.data.lstrip(b"[,\r\n \t")
             yield from filter(None, map(element, ArraySplitter().feed(b"[" + bare)))
@@ -231,7 +234,7 @@ class GeminiArrayWriter(GeminiStreamWriter):
 
     def _is_native(self, frame: Frame) -> bool:
         first = frame.data.lstrip(_SPACE)[:1]
-        return first == (b"," if self._opened else b"[") or first == b"]"
+        return frame.dialect == self.name and (first == (b"," if self._opened else b"[") or first == b"]")
 
     def _relays(self) -> bool:
         return False
@@ -278,9 +281,15 @@ def envelope(start: ResponseStart | None, request: Request) -> dict[str, JSON]:
     if not is_own(start):
         told["modelVersion"] = start.model or request.model
         told["responseId"] = start.id or minted("", start.created, start.model, request.model)
-    if start.created is not None:
-        told["createTime"] = datetime.fromtimestamp(start.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if start.created:
+        told["createTime"] = _time(start.created)
     return {key: value for key, value in {**told, **(start.extras.get(NAME) or {})}.items() if value is not None}
+
+
+def _time(created: int) -> str:
+    """RFC 3339; some providers give milliseconds."""
+    seconds = created / 1000 if created > _LATEST else created
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def shows_thoughts(request: Request) -> bool:

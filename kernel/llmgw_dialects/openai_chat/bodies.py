@@ -54,12 +54,15 @@ class Gathered:
     def _choice(self, choice: Choice, like: dict[str, Any]) -> dict[str, JSON]:
         texts = [part for part in choice.parts if isinstance(part, Text)]
         logprobs = [one for part in texts for one in part.logprobs or ()]
-        out: dict[str, JSON] = {"index": choice.index, "message": self._message(choice, like)}
+        out: dict[str, Any] = {"index": choice.index, "message": self._message(choice, like)}
         out["logprobs"] = {"content": logprobs, "refusal": None} if logprobs else None
         stop = self._stops.get(choice.index)
         if stop is not None:
             own = stop.frame is not None and stop.frame.dialect == NAME
-            out["finish_reason"] = write_stop(stop.reason, own=own, empty=not texts)
+            silent = not any(isinstance(part, Text | Refusal) for part in choice.parts)
+            out["finish_reason"] = write_stop(stop.reason, own=own, empty=silent)
+            if not own and out["message"]["refusal"] is None and stop.reason.kind in ("refusal", "content_filter"):
+                out["message"]["refusal"] = stop.reason.explanation
         return out
 
     def _message(self, choice: Choice, like: dict[str, Any]) -> dict[str, JSON]:

@@ -52,14 +52,20 @@ class Deltas:
     _annotations: dict[int, int] = field(factory=dict)
     _sealed: dict[int, int] = field(factory=dict)
     _texts: set[int] = field(factory=set)
+    _refusals: set[int] = field(factory=set)
 
     def note(self, event: Event) -> None:
         """Take an event that is written otherwise, for the sake of those that follow."""
         if isinstance(event, BlockDelta):
-            if event.channel == "text":
-                self._texts.add(event.choice)
+            self._spoken(event)
         elif not isinstance(event, Stop):
             self.pieces(event)
+
+    def _spoken(self, event: BlockDelta) -> None:
+        if event.channel == "text":
+            self._texts.add(event.choice)
+        elif event.channel == "refusal":
+            self._refusals.add(event.choice)
 
     def pieces(self, event: Event) -> Iterable[Piece]:
         """What an event is worth; events of blocks that Chat has no word for are worth nothing."""
@@ -72,10 +78,18 @@ class Deltas:
                 return self._meta(event)
             case Stop():
                 own = event.frame is not None and event.frame.dialect == NAME
-                reason = write_stop(event.reason, own=own, empty=event.choice not in self._texts)
-                return [Piece(event.choice, finish=reason)]
+                silent = event.choice not in self._texts and event.choice not in self._refusals
+                reason = write_stop(event.reason, own=own, empty=silent)
+                return [*self._explained(event, own=own), Piece(event.choice, finish=reason)]
             case _:
                 return ()
+
+    def _explained(self, event: Stop, *, own: bool) -> Iterable[Piece]:
+        """Why the model refused, where it has not said so itself."""
+        why = event.reason.explanation
+        if own or not why or event.reason.kind not in ("refusal", "content_filter") or event.choice in self._refusals:
+            return ()
+        return [Piece(event.choice, {"refusal": why})]
 
     def _start(self, event: BlockStart) -> Iterable[Piece]:
         block = self._blocks[event.choice, event.index] = _Block(event.kind, legacy=bool(event.meta.get("legacy")))
@@ -116,8 +130,7 @@ class Deltas:
             case "media":
                 return [Piece(event.choice, {"audio": {"data": event.fragment}})] if block.kind == "media" else ()
             case channel:
-                if channel == "text":
-                    self._texts.add(event.choice)
+                self._spoken(event)
                 # summary parts are paragraphs; Chat has but one string
                 gap = "\n\n" if channel == "reasoning_summary" and block.part not in (None, event.part) else ""
                 block.part = event.part

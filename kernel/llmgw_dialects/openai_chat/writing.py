@@ -100,7 +100,7 @@ class ChatStreamWriter(StreamWriter):
         match event:
             case Error():
                 return _framed(jsons.dumps(error_body(event.error)))
-            case Raw() if event.pristine and event.frame is not None:
+            case Raw() if event.pristine and event.frame is not None and event.frame.dialect == NAME:
                 return event.frame.data
             case Raw() if event.dialect == NAME and event.payload is not None:
                 return _framed(jsons.dumps(event.payload))

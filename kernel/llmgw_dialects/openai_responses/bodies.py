@@ -54,7 +54,5 @@ class Gathered:
         self._emitter.finish()
         made = self._emitter.response()
         if isinstance(like, dict) and like.get("object") == "response.compaction":
-            return {
-                key: made[key] for key in ("id", "object", "created_at", "output", "usage") if key in like or list_of(made, key)
-            }
+            return {key: made[key] for key in ("id", "object", "created_at", "output", "usage")}
         return made

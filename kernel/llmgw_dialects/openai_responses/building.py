@@ -310,6 +310,10 @@ class Call(Built):
         yield {"type": f"{self._event}.delta", **self._about(), "delta": fragment}
 
     def _close(self) -> Iterator[Payload]:
+        return self.words()
+
+    def words(self) -> Iterator[Payload]:
+        """All of its arguments."""
         if self.needs and not self.custom and not self.said():
             yield from self.more("{}")
         if not self.worded:

@@ -159,7 +159,7 @@ def write_output(item: ToolResult, custom: bool, losses: Losses) -> dict[str, JS
         custom: whether it answers a call of a freeform tool.
         losses: takes what cannot be said.
     """
-    parts = list(item.parts)
+    parts: list[Part] = list(item.parts)
     if not parts and item.structured is not None:  # Gemini's results are objects
         parts = [Text(jsons.dumps(item.structured).decode())]
     if item.scheduling:

@@ -221,7 +221,8 @@ class Run:
     def write(self) -> None:
         """Append them."""
         if self.item.clean:
-            self.out += [self._kept(n) for n in range(self.first, self.first + len(self.values))]
+            for place in range(self.first, self.first + len(self.values)):
+                self.out.append(KEEP if len(self.out) == place else Kept(("input", place)))
             return
         words: list[Part] = []
         for part in self.item.parts:
@@ -233,9 +234,6 @@ class Run:
             if not words:
                 self._part(part)
         self._message(words)
-
-    def _kept(self, place: int) -> Any:
-        return KEEP if len(self.out) == place else Kept(("input", place))
 
     def _place(self, part: Part) -> int | None:
         """The item that a part was read from."""

@@ -79,6 +79,9 @@ class Emitter:
     _held: list[_Block] = field(factory=list)
     """Calls that have not been announced."""
 
+    _closing: Call | None = None
+    """The call that is complete unless the answer was cut in it."""
+
     _message: Message | None = None
     """The message that may get more parts."""
 
@@ -94,6 +97,8 @@ class Emitter:
     def _feed(self, event: Event, place: int | None) -> Iterator[Payload]:
         if getattr(event, "choice", 0):  # a response has one answer
             return
+        if self._closing is not None and not isinstance(event, UsageUpdate | Stop | ResponseEnd):
+            yield from self._closed()
         match event:
             case BlockDelta():
                 yield from self._delta(event)
@@ -102,7 +107,7 @@ class Emitter:
             case BlockMeta():
                 yield from self._meta(event)
             case BlockStop():
-                yield from self._stop(event)
+                yield from self._stop(event, place)
             case ResponseStart():
                 self.start = event
                 self.used(event.usage)
@@ -187,7 +192,8 @@ class Emitter:
     def _thing(self, block: _Block, raw: dict[str, Any] | None, place: int | None) -> Iterator[Payload]:
         if raw is None:
             return
-        known = self.at(place) or next((item for item in self.items if isinstance(item, Thing) and item.id == raw.get("id")), None)
+        things = (item for item in self.items if isinstance(item, Thing) and item.id == raw.get("id"))
+        known = self.at(place) or next(things, None)
         if known is None:
             ident = raw.get("id") if isinstance(raw.get("id"), str) else self._id("item_", block.start)
             known = self._put(Thing(self._place(place), str(ident), raw=raw))
@@ -236,7 +242,7 @@ class Emitter:
             case _:
                 pass
 
-    def _stop(self, event: BlockStop) -> Iterator[Payload]:
+    def _stop(self, event: BlockStop, place: int | None) -> Iterator[Payload]:
         block = self._blocks.get(event.index)
         if block is None:
             return
@@ -259,8 +265,16 @@ class Emitter:
                     yield from block.built.done()
             case None:
                 pass
+            case Call() as call if place is None:  # whether it was cut is told by what follows
+                yield from call.words()
+                self._closing = call
             case built:
                 yield from built.done()
+
+    def _closed(self) -> Iterator[Payload]:
+        call, self._closing = self._closing, None
+        if call is not None:
+            yield from call.done()
 
     def _slot(self, block: _Block, thought: Thought) -> str | None:
         """What is opaque in a thought; one of another provider without any is marked as such, so that it is known again."""
@@ -300,6 +314,11 @@ class Emitter:
     def at(self, place: int | None) -> Built | None:
         """The item at a place."""
         return next((item for item in self.items if item.at == place), None) if place is not None else None
+
+    def built(self, index: int) -> Built | None:
+        """The item that a block is in."""
+        block = self._blocks.get(index)
+        return None if block is None else block.built
 
     def _place(self, place: int | None) -> int:
         return place if place is not None else self.next
@@ -378,6 +397,7 @@ class Emitter:
         if self.items and self.ending().status != "completed":
             last = max(self.items, key=lambda item: item.at)
             last.cut = isinstance(last, Message | Call)
+        yield from self._closed()
         yield from self._leave()
         for item in list(self.items):
             yield from self._end(item) if isinstance(item, Message) else item.done()

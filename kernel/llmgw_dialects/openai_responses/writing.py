@@ -67,8 +67,8 @@ class ResponsesStreamWriter(StreamWriter):
         """What keeps the connection alive: an event, for some clients count those."""
         if not self._begun():
             return self.keep_alive
-        number = max(self._number, 0)  # not a new one: what the provider counts would no longer follow
-        if self._edited or self._relays():
+        number = max(self._number, self._last_relayed(), 0)  # not a new one: what the provider counts would no longer follow
+        if self._edited:
             number = self._count()
         return _framed({"type": "response.in_progress", "response": self.emitter.created()}, number)
 
@@ -101,10 +101,14 @@ class ResponsesStreamWriter(StreamWriter):
         if (built is not None and built.dirty) or (self._gaps and says_otherwise(tree, built, group)):
             return self._changed(frame, group)
         self._begin(tree, group)
-        for event in group:
-            self.emitter.feed(event, place)
+        made = [payload for event in group for payload in self.emitter.feed(event, place)]
         note(self.emitter, tree, place)
-        return self._as_it_came(frame)
+        before = self._written(self._others(made)) if self._edited else b""
+        return before + self._as_it_came(frame)
+
+    def _others(self, payloads: list[Payload]) -> list[Payload]:
+        """What ends items that are not the provider's: its own frames end its own."""
+        return [one for one in payloads if one.get("output_index", -1) not in (-1, *self._places.values())]
 
     def _copied_last(self, frame: Frame, group: list[Event]) -> bytes:
         for event in group:
@@ -280,7 +284,11 @@ class ResponsesStreamWriter(StreamWriter):
                 return self._alone(event)
             case _:
                 self._edited = True
-                return self._written(self.emitter.feed(event))
+                out = self.emitter.feed(event)
+                built = self.emitter.built(getattr(event, "index", -1))
+                if built is not None:
+                    built.dirty = True
+                return self._written(out)
 
     def _started(self, event: ResponseStart) -> bytes:
         self._edited = self._created = True
@@ -316,9 +324,6 @@ class ResponsesStreamWriter(StreamWriter):
         return b"".join(_framed(payload, self._count()) for payload in payloads)
 
     def _count(self) -> int:
-        if self._relays():
-            self._number = max(self._number, self._last_relayed())
-            return max(self._number, 0)
         self._number += 1
         return self._number
 
