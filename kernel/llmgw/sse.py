@@ -40,6 +40,8 @@ class Splitter:
         if not self._rest:
             if data.endswith(b"\n\n") and b"\r" not in data and not data.endswith(b"\n\n\n"):
                 return data  # as nearly always: providers send whole frames
+            if data.endswith(b"\r\n\r\n") and not data.endswith(b"\n\r\n\r\n"):
+                return data  # as Google does
         else:
             self._rest.append(data)
             seam = self._rest[-2][-4:] + data
@@ -92,6 +94,10 @@ def frames(block: bytes) -> list[bytes]:
         pieces = block.split(b"\n\n")
         out = [piece + b"\n\n" for piece in pieces[:-1]]
         return [*out, pieces[-1]] if pieces[-1] else out
+    if b"\r\n\r\n\r" not in block and block.count(b"\r\n") == block.count(b"\n") == block.count(b"\r"):
+        pieces = block.split(b"\r\n\r\n")
+        out = [piece + b"\r\n\r\n" for piece in pieces[:-1]]
+        return [*out, pieces[-1]] if pieces[-1] else out
     out, begin = [], 0
     for match in _FRAME_END.finditer(block):
         out.append(block[begin : match.end()])
@@ -105,8 +111,16 @@ def parse(frame: bytes) -> tuple[str, bytes | None]:
     Args:
         frame: one frame, with or without its empty line.
     """
-    if frame.startswith(b"data: ") and frame.find(b"\n") == len(frame) - 2 and b"\r" not in frame:
-        return "", frame[6:-2]
+    if frame.startswith(b"data: "):
+        end = frame.find(b"\n")
+        if end == len(frame) - 2 and b"\r" not in frame:
+            return "", frame[6:-2]
+        if end == len(frame) - 3 and frame.find(b"\r") == end - 1 and frame.endswith(b"\r\n\r\n"):
+            return "", frame[6:-4]
+    elif frame.startswith(b"event: "):
+        begin = frame.find(b"\n") + 1
+        if frame.startswith(b"data: ", begin) and frame.find(b"\n", begin) == len(frame) - 2 and b"\r" not in frame:
+            return frame[7 : begin - 1].decode(errors="replace"), frame[begin + 6 : -2]
     name, data = "", None
     for line in re.split(rb"\r\n|\n|\r", frame.removeprefix(b"\xef\xbb\xbf")):
         key, _, value = line.partition(b":")

@@ -16,7 +16,7 @@ from attrs import define, evolve, field, frozen
 from yarl import URL
 
 from llmgw.errors import GatewayError, Misconfigured, Unsupported, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
-from llmgw.events import Error, Event, ResponseEnd
+from llmgw.events import BlockDelta, Error, Event, ResponseEnd, UsageUpdate
 from llmgw.exchange import ClientLeft
 from llmgw.memory import CARRIERS, Memory
 from llmgw.model import Loss, ModelInfo, Profile, Request
@@ -372,11 +372,50 @@ class Attempt:
         if self.crossing is None:
             return tuple(events)
         out: list[Event] = []
-        for event in events:
+        for event in joined(events):
             out += self.crossing.back(event)
             if out and isinstance(out[-1], ResponseEnd | Error):
                 break
         return tuple(out)
+
+
+def joined(events: Iterable[Event]) -> Iterator[Event]:
+    """The events of one read, with neighbouring pieces of a block in one: a provider that is faster than we are gains nothing
+    from being copied word by word. Of several counts the last one stands, behind what it counts."""
+    pieces: list[BlockDelta] = []
+    usage: UsageUpdate | None = None
+    for event in events:
+        if isinstance(event, BlockDelta):
+            if pieces and not _continues(pieces[-1], event):
+                yield _one(pieces)
+                pieces.clear()
+            pieces.append(event)
+        elif isinstance(event, UsageUpdate):
+            usage = event if usage is None else evolve(event, usage=usage.usage.merged(event.usage))
+        else:
+            if pieces:
+                yield _one(pieces)
+                pieces.clear()
+            if usage is not None:
+                yield usage
+                usage = None
+            yield event
+    if pieces:
+        yield _one(pieces)
+    if usage is not None:
+        yield usage
+
+
+def _continues(last: BlockDelta, event: BlockDelta) -> bool:
+    return (last.index, last.channel, last.choice, last.part) == (event.index, event.channel, event.choice, event.part)
+
+
+def _one(pieces: list[BlockDelta]) -> BlockDelta:
+    if len(pieces) == 1:
+        return pieces[0]
+    first = pieces[0]
+    fragment = "".join(piece.fragment for piece in pieces)
+    return BlockDelta(index=first.index, channel=first.channel, fragment=fragment, choice=first.choice, part=first.part)
 
 
 async def _recalled(exchange: Exchange, crossing: Crossing) -> None:

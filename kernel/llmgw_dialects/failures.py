@@ -79,7 +79,9 @@ _STATUSES: Final[dict[int, Kind]] = {
 _CURABLE: Final = (400, 404, 422)
 """Statuses of a refusal for what the request says; OpenAI answers 404 to an item that another account holds."""
 _TOO_LONG: Final = re.compile(
-    r"maximum context length|context (?:length|size|window)|prompt (?:is )?too long|too many (?:input )?tokens", re.IGNORECASE
+    r"maximum context length|context (?:length|size|window)|prompt (?:is )?too long|too many (?:input )?tokens"
+    r"|input token count .* exceeds the maximum",
+    re.IGNORECASE,
 )
 _SECRET: Final = re.compile(r"\b(?:sk|pk|rk|gsk|xai|AIza)[-_]?[A-Za-z0-9_\-]{12,}|(?<=Bearer )[A-Za-z0-9._~+/=\-]{16,}")
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)

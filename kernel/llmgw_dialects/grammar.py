@@ -21,6 +21,9 @@ class Grammar(Protocol):
     wanted: ClassVar[str]
     """What a body is expected to be, for the message of one that is not: ``a chat completion with a list of choices``."""
 
+    remembers: ClassVar[bool]
+    """Whether its reader of replies must see each piece of a text, to know at the end what was said."""
+
     def is_body(self, tree: dict[str, Any]) -> bool:
         """Whether this is a whole reply."""
         ...

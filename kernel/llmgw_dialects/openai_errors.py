@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from llmgw.errors import GatewayError, Kind
+from llmgw.errors import GatewayError, Kind, UpstreamError
 from llmgw.model import JSON
 from llmgw_dialects.failures import cleaned
 
@@ -35,12 +35,22 @@ _WRITTEN: Final[dict[Kind, tuple[str, str | None]]] = {
 def error_body(error: GatewayError) -> dict[str, JSON]:
     """An error of any origin as OpenAI's JSON."""
     kind, code = _WRITTEN[error.kind]
-    return {"error": {"message": cleaned(error.message), "type": kind, "param": error.param, "code": error.code or code}}
+    message = cleaned(error.message)
+    if error.kind == "rate_limited":
+        message = patient(message, error.retry_after)
+    return {"error": {"message": message, "type": kind, "param": error.param, "code": _spoken(error) or code}}
 
 
 def code_of(error: GatewayError) -> str | None:
     """The word for machines in such a body, whoever made the error."""
-    return _WRITTEN[error.kind][1]
+    return _spoken(error) or _WRITTEN[error.kind][1]
+
+
+def _spoken(error: GatewayError) -> str | None:
+    """The code that the error came with; another vendor's means nothing to a client of OpenAI's."""
+    upstream = error.upstream if isinstance(error, UpstreamError) else None
+    foreign = upstream is not None and upstream.dialect and not upstream.dialect.startswith("openai.")
+    return None if foreign else error.code
 
 
 def patient(message: str, retry_after: float | None) -> str:

@@ -12,6 +12,7 @@ from llmgw.errors import UpstreamBroken, UpstreamRefused
 from llmgw.events import Error, Event, Frame, Progress, Raw, ResponseEnd, cut_short, framed
 from llmgw_dialects.failures import broken, loaded, refused_in_band
 from llmgw_dialects.grammar import Grammar, ReplyReader, find_error
+from llmgw_dialects.refrain import Refrain
 
 EMPTY: Final = "it sent nothing"
 HELD: Final = 2**20
@@ -73,6 +74,7 @@ class StreamReader:
     reply: ReplyReader
     _splitter: sse.Splitter = field(factory=sse.Splitter)
     _words: LastWords = field(factory=LastWords)
+    _refrain: Refrain = field(factory=Refrain)
     _ended: bool = False
 
     @property
@@ -97,7 +99,7 @@ class StreamReader:
         except UpstreamBroken as error:
             self._ended = True
             return [Error(error=error)]
-        return self._frames(sse.frames(block)) if block else ()
+        return self._frames(block) if block else ()
 
     def close(self) -> Iterable[Event]:
         """The provider has closed."""
@@ -115,12 +117,25 @@ class StreamReader:
             return [*events, *self.reply.finish(), ResponseEnd()]
         return [*events, Error(error=cut_short() if self.reply.started else cut_short(EMPTY))]
 
-    def _frames(self, frames: list[bytes]) -> list[Event]:
+    def _frames(self, block: bytes) -> list[Event]:
+        """Whole frames; whether one of them may be an error is asked of all at once."""
+        frames, suspected = sse.frames(block), self.grammar.suspects(block)
         events: list[Event] = []
-        for number, frame in enumerate(frames):
-            events += self._frame(frame)
+        at = 0
+        while at < len(frames):
+            if not self.grammar.remembers and (
+                repeated := self._refrain.repeats(frames[at:] if at else frames, self.grammar.name)
+            ):
+                events += repeated
+                at += len(repeated)
+                continue
+            frame = frames[at]
+            made = self._frame(frame, suspected)
+            self._refrain.learn(frame, made)
+            events += made
+            at += 1
             if self._words:
-                self._words.add(*frames[number + 1 :], self._splitter.close())
+                self._words.add(*frames[at:], self._splitter.close())
             if self._words or self._ended:
                 break
         return events
@@ -130,9 +145,9 @@ class StreamReader:
         _, data = sse.parse(frame)
         if data is not None and data != b"[DONE]" and loaded(data) is None and not self.reply.empty:
             return []
-        return self._frame(frame)
+        return self._frame(frame, True)
 
-    def _frame(self, frame: bytes) -> list[Event]:
+    def _frame(self, frame: bytes, suspected: bool) -> list[Event]:
         name, data = sse.parse(frame)
         if data is None:
             return self._comment(frame)
@@ -140,7 +155,7 @@ class StreamReader:
         if data == b"[DONE]":
             return self._done(made)
         tree = loaded(data)
-        if name == "error" or (tree is not None and self.grammar.error_in(name, tree) is not None):
+        if name == "error" or (suspected and tree is not None and self.grammar.error_in(name, tree) is not None):
             self._words.add(frame)
             return []
         if not isinstance(tree, dict):

@@ -9,7 +9,7 @@ from typing import ClassVar, Final, Protocol
 from attrs import define, field
 
 from llmgw import jsons
-from llmgw.events import Error, Event, Frame, Raw, ResponseEnd
+from llmgw.events import BlockDelta, Error, Event, Frame, Raw, ResponseEnd
 from llmgw.model import JSON, Request
 from llmgw.splice import splice
 from llmgw_dialects.grammar import ReplyReader
@@ -62,7 +62,8 @@ class StreamWriter(ABC):
 
     def feed(self, event: Event) -> bytes:
         """What the client gets for this event."""
-        self.losses.feed(event)
+        if not isinstance(event, BlockDelta):  # of which nothing is lost that its block has not told
+            self.losses.feed(event)
         frame = event.frame if event.frame is not None and self._is_ours(event.frame) else None
         if frame is not None and self._frame is None and isinstance(event, Raw) and event.pristine and self._relays():
             return self._separated(frame.data)

@@ -140,7 +140,8 @@ def _chat(turns: tuple[Any, ...], tools: tuple[str, ...], system: str) -> dict[s
                 messages.append({"role": "user", "content": text})
             case Assistant(text=text, calls=calls):
                 made = [
-                    {"id": one.id, "type": "function", "function": {"name": one.name, "arguments": one.arguments}} for one in calls
+                    {"id": one.id, "type": "function", "function": {"name": one.name, "arguments": one.arguments}}
+                    for one in calls
                 ]
                 messages.append({"role": "assistant", "content": text, **({"tool_calls": made} if made else {})})
             case Result():

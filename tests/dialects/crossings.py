@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import define, field
 
 from llmgw.events import Error, Event, Invariants, ResponseEnd
 from llmgw.losses import LossPolicy
@@ -23,7 +23,7 @@ MODELS = {"C": "gpt-4.1", "S": "gpt-5.2", "A": "claude-sonnet-4-5", "G": "gemini
 """A model of each dialect, as its provider calls it."""
 
 
-@frozen
+@define(eq=False)
 class Asked:
     """A request on its way.
 
@@ -35,6 +35,7 @@ class Asked:
         data: the same, to the byte.
         losses: what was not said.
         way: back again; None within one dialect.
+        makes: another way like it, for a way is gone only once.
     """
 
     front: Dialect
@@ -43,6 +44,8 @@ class Asked:
     data: bytes = field(repr=False)
     losses: list[Loss]
     way: Crossing | None
+    makes: Callable[[], Crossing | None] = field(default=lambda: None, repr=False)
+    _gone: bool = field(default=False, init=False)
 
     @property
     def body(self) -> Any:
@@ -68,14 +71,21 @@ class Asked:
         """The reply's events in the client's terms, up to the terminal one; they keep the laws."""
         reader = self.back.reader(stream=self.request.stream if stream is None else stream)
         pieces = [data[at : at + cut] for at in range(0, len(data), cut)] if cut else [data]
-        laws, out = Invariants(), list[Event]()
+        laws, out, way = Invariants(), list[Event](), self.unused()
         for event in _read(reader, pieces):
-            for made in (event,) if self.way is None else self.way.back(event):
+            for made in (event,) if way is None else way.back(event):
                 assert (broken := laws.feed(made)) is None, broken
                 out.append(made)
                 if isinstance(made, ResponseEnd | Error):
                     return out
         raise AssertionError("no terminal event")
+
+    def unused(self) -> Crossing | None:
+        """A way back that no reply has gone yet; it is ``way`` from now on."""
+        if self._gone:
+            self.way = self.makes()
+        self._gone = True
+        return self.way
 
 
 def asked(
@@ -108,15 +118,19 @@ def asked(
     """
     one, other = DIALECTS[front], DIALECTS[back]
     request = one.read_request(*_said(front, body, stream, dict(headers or {}))).with_model(model or MODELS[back])
+
+    def crossed(losses: list[Loss]) -> tuple[Crossing | None, Request]:
+        way = other.crossing(request, profile or other.profile(request.model), losses)
+        if way is None:
+            return None, request
+        way.recall({key: kept[key] for key in way.wanted if key in kept} if kept else {})
+        return way, way.request()
+
     losses: list[Loss] = []
-    way = other.crossing(request, profile or other.profile(request.model), losses)
-    written = request
-    if way is not None:
-        way.recall({key: kept[key] for key in way.wanted if key in (kept or {})} if kept else {})
-        written = way.request()
-    data = other.write_request(written, losses)
+    way, said = crossed(losses)
+    data = other.write_request(said, losses)
     judged = list((policy or LossPolicy({"*": "drop"})).judged(losses, one, back))
-    return Asked(one, other, request, data, judged, way)
+    return Asked(one, other, request, data, judged, way, lambda: crossed([])[0])
 
 
 def written(asked: Asked, events: Iterable[Event]) -> bytes:

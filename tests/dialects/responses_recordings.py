@@ -100,9 +100,8 @@ def touched(events: Iterable[Event]) -> list[Event]:
 
 def all_touched(prompt: Prompt) -> Prompt:
     """A prompt of which no node is clean, and which says the same."""
-    items = [
-        evolve(item, **({"parts": tuple(map(evolve, item.parts))} if hasattr(item, "parts") else {})) for item in prompt.items
-    ]
+    items: list[Any] = list(prompt.items)
+    items = [evolve(item, **({"parts": tuple(map(evolve, item.parts))} if hasattr(item, "parts") else {})) for item in items]
     return evolve(prompt, items=tuple(items), tools=tuple(map(evolve, prompt.tools)))
 
 

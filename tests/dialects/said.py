@@ -127,7 +127,15 @@ def _chat_streamed(reply: Said) -> bytes:
 def response(status: str, output: list[Any], **rest: Any) -> dict[str, Any]:
     """A response as such."""
     told = {"id": "resp_1", "object": "response", "created_at": 5, "model": "gpt-5.2", "status": status, "output": output}
-    return {**told, "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "error": None, "incomplete_details": None, **rest}
+    return {
+        **told,
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "error": None,
+        "incomplete_details": None,
+        **rest,
+    }
 
 
 def responses_usage(reply: Said) -> dict[str, Any]:
@@ -242,7 +250,9 @@ def _messages_whole(reply: Said) -> bytes:
 
 
 def _messages_streamed(reply: Said) -> bytes:
-    events: list[dict[str, Any]] = [{"type": "message_start", "message": message([], None, {"input_tokens": reply.input, "output_tokens": 1})}]
+    events: list[dict[str, Any]] = [
+        {"type": "message_start", "message": message([], None, {"input_tokens": reply.input, "output_tokens": 1})}
+    ]
     texts = iter([text for _, _, text in reply.calls])
     for at, block in enumerate(_messages_blocks(reply)):
         match block["type"]:

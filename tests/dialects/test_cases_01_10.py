@@ -143,9 +143,9 @@ def claude_code(turns: list[Turn]) -> dict[str, Any]:
 
 def flow(one: Asked, reply: bytes) -> list[bytes]:
     """What the client gets for each of the provider's frames."""
-    reader, writer, out = one.back.reader(stream=True), one.front.writer(one.request, one.losses), []
+    reader, writer, way, out = one.back.reader(stream=True), one.front.writer(one.request, one.losses), one.unused(), []
     for piece in reply.replace(b"\r\n", b"\n").split(b"\n\n"):
-        events = [made for event in reader.feed(piece + b"\n\n") for made in (one.way.back(event) if one.way else [event])]
+        events = [made for event in reader.feed(piece + b"\n\n") for made in (way.back(event) if way else [event])]
         out.append(b"".join(writer.feed(event) for event in events))
     return out
 
@@ -183,8 +183,8 @@ def test_case_05_fragments_are_not_held_back() -> None:
     reply = replies("C", "So.", Call("c1", "Read", '{"path": "a.py"}'), Call("c2", "Read", '{"path": "b"}'), stream=True)
     sent = flow(one, reply)
     with_arguments = [number for number, made in enumerate(sent) if b"input_json_delta" in made]
-    of_upstream = [number for number, piece in enumerate(reply.split(b"\n\n")) if b'"arguments": "' in piece]
-    assert with_arguments[0] <= of_upstream[1] < of_upstream[-1]
+    of_upstream = [number for number, piece in enumerate(reply.split(b"\n\n")) if b'"index": 0, "function"' in piece]
+    assert with_arguments[0] < of_upstream[-1] and len(with_arguments) > 4
     events = frames(b"".join(sent))
     starts = [event["index"] for event in events if event["type"] == "content_block_start"]
     assert starts == list(range(3)) == [event["index"] for event in events if event["type"] == "content_block_stop"]

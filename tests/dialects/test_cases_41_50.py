@@ -1,4 +1,4 @@
-"""Acceptance cases 41 to 50: media, prefill, instructions, forced choices, effort, structured output, stop sequences, refusals."""
+"""Acceptance cases 41 to 50: media, prefill, instructions, forced choices, effort, schemas, stop sequences, refusals."""
 
 from __future__ import annotations
 
@@ -69,10 +69,15 @@ def test_case_41_a_url_stays_one_where_the_provider_fetches(back: str) -> None:
 
 @pytest.mark.parametrize(
     ("back", "url"),
-    [("G", "https://example.com/a.png"), ("G", "http://169.254.169.254/latest"), ("A", "http://127.0.0.1/a.png"), ("A", "file:///etc/passwd")],
+    [
+        ("G", "https://example.com/a.png"),
+        ("G", "http://169.254.169.254/latest"),
+        ("A", "http://127.0.0.1/a.png"),
+        ("A", "file:///etc/passwd"),
+    ],
 )
 def test_case_41_a_url_that_the_provider_does_not_fetch_is_refused(back: str, url: str) -> None:
-    """Nothing is fetched by the gateway, from nowhere: such a picture is refused with the client's own path, or lost on the record."""
+    """The gateway fetches nothing from nowhere: such a picture is refused with the client's own path, or lost on the record."""
     with pytest.raises(Unsupported) as caught:
         asked("C", back, looking_at(url), policy=LossPolicy())
     assert str(caught.value.param).startswith("messages[0].content[1]") and 400 == caught.value.status
@@ -169,7 +174,10 @@ def test_case_44_an_instruction_between_a_call_and_its_result(native: bool) -> N
 FORCED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "C": ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, {"reasoning_effort": "high"}),
     "S": ({"tool_choice": {"type": "function", "name": "f"}}, {"reasoning": {"effort": "high"}}),
-    "A": ({"tool_choice": {"type": "tool", "name": "f"}}, {"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}}),
+    "A": (
+        {"tool_choice": {"type": "tool", "name": "f"}},
+        {"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}},
+    ),
     "G": (
         {"toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["f"]}}},
         {"generationConfig": {"thinkingConfig": {"thinkingLevel": "HIGH"}}},
@@ -241,7 +249,9 @@ EFFORTS: dict[str, Any] = {
     "C": lambda effort: {"reasoning_effort": effort},
     "S": lambda effort: {"reasoning": {"effort": effort}},
     "A": lambda effort: (
-        {"thinking": {"type": "disabled"}} if effort == "none" else {"thinking": {"type": "adaptive"}, "output_config": {"effort": effort}}
+        {"thinking": {"type": "disabled"}}
+        if effort == "none"
+        else {"thinking": {"type": "adaptive"}, "output_config": {"effort": effort}}
     ),
     "G": lambda effort: {
         "generationConfig": {"thinkingConfig": {"thinkingBudget": 0} if effort == "none" else {"thinkingLevel": effort.upper()}}
@@ -252,7 +262,8 @@ EXPECTED: list[tuple[str, str, Mapping[str, tuple[str | None, int | None]]]] = [
     ("A", "claude-opus-4-6", {"minimal": ("low", None), "xhigh": ("high", None), "max": ("max", None), "none": ("none", None)}),
     ("A", "claude-opus-5", {"minimal": ("low", None), "xhigh": ("xhigh", None), "max": ("max", None), "none": ("none", None)}),
     ("G", "gemini-3-pro", {"minimal": ("low", None), "xhigh": ("high", None), "max": ("high", None), "none": ("low", None)}),
-    ("G", "gemini-3-flash", {"minimal": ("minimal", None), "xhigh": ("high", None), "max": ("high", None), "none": ("minimal", None)}),
+    ("G", "gemini-3-flash",
+     {"minimal": ("minimal", None), "xhigh": ("high", None), "max": ("high", None), "none": ("minimal", None)}),
     ("G", "gemini-2.5-flash", {"minimal": (None, 512), "xhigh": (None, 24576), "max": (None, 24576), "none": (None, 0)}),
     ("G", "gemini-2.5-pro", {"minimal": (None, 512), "xhigh": (None, 32768), "max": (None, 32768), "none": (None, 128)}),
     ("C", "gpt-5", {"minimal": ("minimal", None), "xhigh": ("high", None), "max": ("high", None), "none": ("minimal", None)}),
@@ -302,7 +313,8 @@ def test_case_46_a_budget_stays_below_the_limit_of_the_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "expected"), [("gemini-2.5-flash", (None, 0)), ("gemini-3-pro", ("low", None)), ("gemini-3-flash", ("minimal", None))]
+    ("model", "expected"),
+    [("gemini-2.5-flash", (None, 0)), ("gemini-3-pro", ("low", None)), ("gemini-3-flash", ("minimal", None))],
 )
 @pytest.mark.parametrize("front", "AS")
 def test_case_47_thinking_off_for_gemini(front: str, model: str, expected: tuple[str | None, int | None]) -> None:
@@ -316,7 +328,11 @@ def test_case_47_thinking_off_for_gemini(front: str, model: str, expected: tuple
 
 # ---- 48 -----------------------------------------------------------------------------------------
 
-SHAPE = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}, "s": {"type": ["string", "null"]}}, "required": ["n"]}
+SHAPE = {
+    "type": "object",
+    "properties": {"n": {"type": "integer", "minimum": 1}, "s": {"type": ["string", "null"]}},
+    "required": ["n"],
+}
 AS_SCHEMA = {"response_format": {"type": "json_schema", "json_schema": {"name": "shape", "schema": SHAPE, "strict": True}}}
 AS_OBJECT = {"response_format": {"type": "json_object"}}
 ANSWER = '{"n": 3, "s": null}'
@@ -357,7 +373,8 @@ def test_case_48_a_schema_is_one_of_the_providers_own(back: str, model: str, too
 @pytest.mark.parametrize(
     ("back", "model", "form", "tools"),
     [
-        ("A", "claude-sonnet-4-5", AS_OBJECT, ()), ("A", "claude-sonnet-4-5", AS_OBJECT, ("f",)), ("A", "claude-3-5-haiku", AS_SCHEMA, ()),
+        ("A", "claude-sonnet-4-5", AS_OBJECT, ()), ("A", "claude-sonnet-4-5", AS_OBJECT, ("f",)),
+        ("A", "claude-3-5-haiku", AS_SCHEMA, ()),
         ("G", "gemini-2.5-flash", AS_SCHEMA, ("f",)), ("G", "gemini-2.5-flash", AS_OBJECT, ("f",)),
     ],
 )  # fmt: skip
@@ -398,7 +415,9 @@ def stopping(front: str, stops: list[str]) -> dict[str, Any]:
     ("front", "back", "stops", "word"),
     [("C", "S", STOPS[:4], "<END>"), ("A", "S", STOPS, "\n\nHuman:"), ("A", "C", STOPS, "EOF")],
 )
-def test_case_49_a_reply_is_cut_at_the_very_character(front: str, back: str, stops: list[str], word: str, stream: bool, pieces: int) -> None:
+def test_case_49_a_reply_is_cut_at_the_very_character(
+    front: str, back: str, stops: list[str], word: str, stream: bool, pieces: int
+) -> None:
     """However a stop sequence is cut into deltas, nothing of it and nothing behind it is shown; its beginning alone is."""
     one = asked(front, back, asks(front, **stopping(front, stops)), stream=stream)
     before = f"a < b {word[:-1]} and "
@@ -445,7 +464,11 @@ def refuses(back: str, words: str, *, stream: bool) -> bytes:
                 {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": words}},
                 {"type": "content_block_stop", "index": 0},
             ]
-            delta = {"stop_reason": "refusal", "stop_sequence": None, "stop_details": {"type": "refusal", "category": "bio", "explanation": "no"}}
+            delta = {
+                "stop_reason": "refusal",
+                "stop_sequence": None,
+                "stop_details": {"type": "refusal", "category": "bio", "explanation": "no"},
+            }
             end = [{"type": "message_delta", "delta": delta, "usage": {"output_tokens": 2}}, {"type": "message_stop"}]
             return event_frames(start, *(block if words else []), *end)
         case "A":
@@ -453,7 +476,11 @@ def refuses(back: str, words: str, *, stream: bool) -> bytes:
             content = [{"type": "text", "text": words}] if words else []
             return json.dumps(message(content, "refusal", {"input_tokens": 3, "output_tokens": 2}, stop_details=details)).encode()
         case "G":
-            body = {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 3}, "modelVersion": "gemini-3-pro"}
+            body = {
+                "promptFeedback": {"blockReason": "SAFETY"},
+                "usageMetadata": {"promptTokenCount": 3},
+                "modelVersion": "gemini-3-pro",
+            }
             return data_frames(body) if stream else json.dumps(body).encode()
         case _:
             return says("C", Said(words, stop="content_filter"), stream=stream)
@@ -503,9 +530,7 @@ EMPTY = {"C": "content_filter", "S": "incomplete/content_filter", "A": "refusal"
 
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(
-    ("front", "back"), [(front, back) for front in "CSAG" for back in "CAG" if front != back]
-)
+@pytest.mark.parametrize(("front", "back"), [(front, back) for front in "CSAG" for back in "CAG" if front != back])
 def test_case_50_a_refusal_without_words_is_never_an_ordinary_end(front: str, back: str, stream: bool, cut: int) -> None:
     """An answer of nothing says why: it was filtered or refused."""
     got = answer(asked(front, back, asks(front), stream=stream), front, back, "", stream, cut)

@@ -119,12 +119,10 @@ def test_a_count_has_the_model_within() -> None:
     request = DIALECT.read_request(head("countTokens"), body)
     assert ("g", "count_tokens") == (request.model, request.operation)
     assert body == DIALECT.write_request(request)
-    assert {"model": "models/g", "contents": json.loads(body)["request"]["contents"]} == json.loads(
-        GEMINI.write_request(request)
-    )["generateContentRequest"]
-    asked_plainly = GEMINI.read_request(
-        gemini_head("countTokens", "g"), b'{"contents":[{"role":"user","parts":[{"text":"hi"}]}]}'
-    )
+    inner = json.loads(GEMINI.write_request(request))["generateContentRequest"]
+    assert {"model": "models/g", "contents": json.loads(body)["request"]["contents"]} == inner
+    contents = b'{"contents":[{"role":"user","parts":[{"text":"hi"}]}]}'
+    asked_plainly = GEMINI.read_request(gemini_head("countTokens", "g"), contents)
     assert json.loads(body) == json.loads(DIALECT.write_request(asked_plainly))
 
 

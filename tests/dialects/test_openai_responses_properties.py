@@ -255,8 +255,8 @@ def replies(draw: st.DrawFn) -> Reply:
         else:
             part = evolve(part, item_id=f"fc_{n}", call_id=f"{part.call_id}{n}")
         out.append(part)
-    numbers = sorted({part.group for part in out if isinstance(part, Text)})
-    out = [evolve(part, group=numbers.index(part.group)) if isinstance(part, Text) else part for part in out]
+    numbers = sorted({part.group or 0 for part in out if isinstance(part, Text)})
+    out = [evolve(part, group=numbers.index(part.group or 0)) if isinstance(part, Text) else part for part in out]
     kind: Any = "tool_use" if any(isinstance(part, ToolCall) for part in out) else "end"
     stops = [StopReason(kind, raw="completed"), StopReason("max_tokens", raw="max_output_tokens")]
     stop = draw(st.sampled_from(stops))

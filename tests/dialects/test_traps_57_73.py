@@ -1,4 +1,4 @@
-"""Traps T57 to T73 of the design: streams, constancy, versions, state, phases, bridging, compaction, the unknown, names, numbers."""
+"""Traps T57 to T73 of the design: streams, constancy, versions, state, bridging, compaction, the unknown, names, numbers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from asking import Assistant, Call, Result, User, asks, named_tools, system_of, told
+from asking import SCHEMA, Assistant, Call, Result, User, asks, named_tools, system_of, told
 from crossings import DIALECTS, MODELS, PAIRS, asked
 from said import Said, candidate, chunk, data_frames, event_frames, frames_of, message, says
 from sdk_oracles import heard
 
-from llmgw.errors import Unsupported
+from llmgw.errors import ConversationNotFound, Unsupported
 from llmgw.events import Error, fold
 from llmgw.losses import LossPolicy
 from llmgw.sse import Splitter, frames, parse
@@ -27,7 +27,7 @@ CUTS = (0, 1, 7, 64)
 
 def test_t57_one_splitter_for_all() -> None:
     """Whatever ends its lines and wherever it is cut, a stream has the same frames."""
-    stream = "\ufeffevent:a\r\ndata:1\r\n\r\n: c\n\ndata: {\"x\":\ndata: \"\u2028é\"}\n\ndata: last\n\n".encode()
+    stream = '\ufeffevent:a\r\ndata:1\r\n\r\n: c\n\ndata: {"x":\ndata: "\u2028é"}\n\ndata: last\n\n'.encode()
     expected = None
     for cut in (1000, 1, 2, 3, 7, 64):
         splitter = Splitter()
@@ -43,7 +43,12 @@ def test_t57_one_splitter_for_all() -> None:
 def test_t58_a_stream_without_its_end_is_an_error(back: str, cut: int) -> None:
     """The bytes stop, and no end has been said: that is never a whole reply, and what was used so far is not forgotten."""
     whole = says(back, Said("Hello there"), stream=True)
-    ends = {"C": b'"finish_reason": "stop"', "S": b"event: response.completed", "A": b"event: message_delta", "G": b'"finishReason"'}
+    ends = {
+        "C": b'"finish_reason": "stop"',
+        "S": b"event: response.completed",
+        "A": b"event: message_delta",
+        "G": b'"finishReason"',
+    }
     data = whole[: whole.rfind(b"\n\n", 0, whole.index(ends[back])) + 2]
     reader = DIALECTS[back].reader(stream=True)
     pieces = [data[at : at + cut] for at in range(0, len(data), cut)] if cut else [data]
@@ -84,13 +89,17 @@ def test_t59_what_must_not_change_in_a_stream_does_not(front: str, back: str, cu
             starts = [one["index"] for one in told if one["type"] == "content_block_start"]
             assert list(range(len(starts))) == starts == [one["index"] for one in told if one["type"] == "content_block_stop"]
         case _:
-            assert 1 == len({one["responseId"] for one in told}) == len({one["modelVersion"] for one in told}) and told[0]["responseId"]
+            assert (
+                1 == len({one["responseId"] for one in told}) == len({one["modelVersion"] for one in told})
+                and told[0]["responseId"]
+            )
 
 
 def reasons(front: str) -> dict[str, Any]:
     """A wish for thoughts that are shown."""
     return {
-        "C": {"reasoning_effort": "high"}, "S": {"reasoning": {"effort": "high", "summary": "auto"}, "include": ["reasoning.encrypted_content"]},
+        "C": {"reasoning_effort": "high"},
+        "S": {"reasoning": {"effort": "high", "summary": "auto"}, "include": ["reasoning.encrypted_content"]},
         "A": {"thinking": {"type": "enabled", "budget_tokens": 2000}, "max_tokens": 9000},
         "G": {"generationConfig": {"thinkingConfig": {"includeThoughts": True}}},
     }[front]  # fmt: skip
@@ -104,7 +113,10 @@ def test_t60_the_clients_version_goes_with_its_body(version: str) -> None:
     """Within the dialect both are the client's own."""
     body = {**asks("A"), "temperature": 0.5, "top_k": 3}
     one = asked("A", "A", body, model="m", headers={"anthropic-version": version})
-    assert {"anthropic-version": version} == dict(one.back.forwarded(one.request.headers)) and (0.5, 3) == (one.body["temperature"], one.body["top_k"])
+    assert {"anthropic-version": version} == dict(one.back.forwarded(one.request.headers)) and (0.5, 3) == (
+        one.body["temperature"],
+        one.body["top_k"],
+    )
 
 
 @pytest.mark.parametrize(("model", "kept"), [("claude-3-5-haiku", True), ("claude-opus-5", False)])
@@ -124,13 +136,15 @@ STATES: list[tuple[str, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("front", "state", "param"), STATES, ids=[param for _, _, param in STATES])
 @pytest.mark.parametrize("back", "CSAG")
-def test_t61_what_only_one_provider_keeps_is_refused_by_its_name(front: str, back: str, state: dict[str, Any], param: str) -> None:
-    """400 with the client's own path; the provider who keeps it gets it as it is."""
+def test_t61_what_only_one_provider_keeps_is_refused_by_its_name(
+    front: str, back: str, state: dict[str, Any], param: str
+) -> None:
+    """400 with the client's own path, 404 for an unknown response of ours; the provider who keeps it gets it as it is."""
     body = {**asks(front), **state}
     if front == back:
         assert all(value == asked(front, back, body, model="m").body[key] for key, value in state.items())
         return
-    with pytest.raises(Unsupported) as caught:
+    with pytest.raises(ConversationNotFound if param == "previous_response_id" else Unsupported) as caught:
         asked(front, back, body, policy=STRICT)
     assert param == caught.value.param
 
@@ -150,7 +164,12 @@ def test_t61_nothing_is_kept_unasked(front: str) -> None:
 
 def test_t62_a_phase_stays_within_its_dialect_and_is_unknown_elsewhere() -> None:
     """Dropping it there makes the model worse; elsewhere there is no word for it."""
-    said = {"type": "message", "role": "assistant", "phase": "commentary", "content": [{"type": "output_text", "text": "I look.", "annotations": []}]}
+    said = {
+        "type": "message",
+        "role": "assistant",
+        "phase": "commentary",
+        "content": [{"type": "output_text", "text": "I look.", "annotations": []}],
+    }
     body = asks("S", User(), said, User("go on"))
     assert "commentary" == asked("S", "S", body, model="m").body["input"][1]["phase"]
     changed = DIALECTS["S"].read_request(Head(), json.dumps({"model": "m", **body}).encode())
@@ -176,7 +195,8 @@ def test_t63_errors_of_code_assist_come_in_a_list() -> None:
 @pytest.mark.parametrize(("front", "back"), PAIRS + [(one, one) for one in DIALECTS])
 def test_t64_a_reply_comes_in_the_form_that_was_asked_for(front: str, back: str, wanted: bool) -> None:
     """Some providers only stream, some clients only take bodies: the same events make both."""
-    one = asked(front, back, asks(front, tools=("f",)), stream=wanted)
+    counting = {"stream_options": {"include_usage": True}} if front == "C" and wanted else {}
+    one = asked(front, back, asks(front, tools=("f",), **counting), stream=wanted)
     reply = Said("Hello", calls=(("c1", "f", '{"a": 1}'),))
     got = heard(front, one.answered(says(back, reply, stream=not wanted), stream=not wanted), stream=wanted)
     assert ("Hello", [("f", {"a": 1})], 11, 7) == (got.text, got.calls, got.input, got.output)
@@ -213,7 +233,10 @@ def test_t67_what_nobody_knows_passes_within_its_dialect(front: str) -> None:
 def test_t67_what_nobody_knows_does_not_cross(front: str, back: str) -> None:
     """It is left out on the record, a call of an unknown kind with its result; what stands around it stays."""
     if front == "S":
-        unknown = [{"type": "warp_call", "call_id": "w1", "speed": 9}, {"type": "warp_call_output", "call_id": "w1", "output": "fast"}]
+        unknown = [
+            {"type": "warp_call", "call_id": "w1", "speed": 9},
+            {"type": "warp_call_output", "call_id": "w1", "output": "fast"},
+        ]
         body = asks("S", User("hello"), *unknown, User("go on"))
     else:
         blocks = [{"type": "warp_use", "id": "w1", "speed": 9}, {"type": "text", "text": "well"}]
@@ -228,7 +251,9 @@ def test_t67_what_nobody_knows_does_not_cross(front: str, back: str) -> None:
 def test_t67_events_that_nobody_knows_pass_or_are_left_out(front: str, back: str) -> None:
     """A client of the same dialect gets them as they came, others get the reply without them."""
     plain = says(back, Said("Hello"), stream=True)
-    odd = event_frames({"type": "response.hologram.delta" if back == "S" else "hologram_delta", "sequence_number": 2, "depth": 1.0})
+    odd = event_frames(
+        {"type": "response.hologram.delta" if back == "S" else "hologram_delta", "sequence_number": 2, "depth": 1.0}
+    )
     at = plain.index(b"event: response.output_item.added" if back == "S" else b"event: content_block_start")
     data = asked(front, back, asks(front), stream=True).answered(plain[:at] + odd + plain[at:])
     assert (front == back) == (odd in data)
@@ -279,6 +304,19 @@ def test_t70_numbers_and_their_order_survive_in_objects(front: str, back: str) -
     )
 
 
+@pytest.mark.parametrize(("front", "back"), [("A", "C"), ("A", "S"), ("G", "C"), ("G", "S")])
+def test_t70_numbers_and_their_order_survive_in_texts(front: str, back: str) -> None:
+    """The other way round: objects of a history become texts, to the digit."""
+    marked = asks(front, User(), Assistant("", (Call("c1", "f", '{"b":"HUGE","z":1}'),)), Result("c1"), tools=("f",))
+    written = json.dumps({"model": "m", **marked}).replace('"HUGE"', "18446744073709551617").encode()
+    head = Head("POST", "/v1beta/models/m:generateContent", {"model": "m"})
+    request = DIALECTS[front].read_request(head, written).with_model(MODELS[back])
+    way = DIALECTS[back].crossing(request, DIALECTS[back].profile(request.model), [])
+    assert way is not None
+    arguments = told(back, json.loads(DIALECTS[back].write_request(way.request()))).calls[0][2]
+    assert [("b", 18446744073709551617), ("z", 1)] == list(arguments.items())
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("front", "back"), [(front, back) for front, back in PAIRS if front in "CS"])
 def test_t70_numbers_of_a_providers_call_survive_in_text(front: str, back: str, stream: bool) -> None:
@@ -287,7 +325,9 @@ def test_t70_numbers_of_a_providers_call_survive_in_text(front: str, back: str, 
     one = asked(front, back, asks(front, tools=("f",)), stream=stream)
     provider = says(back, Said(calls=(("c1", "f", arguments),)), stream=stream)
     native = heard(front, one.answered(provider), stream=stream).native
-    calls = native.choices[0].message.tool_calls if front == "C" else [item for item in native.output if item.type == "function_call"]
+    calls = (
+        native.choices[0].message.tool_calls if front == "C" else [item for item in native.output if item.type == "function_call"]
+    )
     text = calls[0].function.arguments if front == "C" else calls[0].arguments
     kept = text.replace(" ", "")
     assert "18446744073709551617" in kept and '"z":1.0' in kept
@@ -311,9 +351,11 @@ def test_t71_words_of_the_gateways_stand_at_the_end(back: str, model: str) -> No
 def test_t72_the_functions_of_old_are_tools(back: str) -> None:
     """``functions``, ``function_call``, role ``function``, ``max_tokens``: read as what came after them."""
     body = {
-        "functions": [{"name": "f", "parameters": {"type": "object", "properties": {}}}], "function_call": {"name": "f"}, "max_tokens": 77,
+        "functions": [{"name": "f", "parameters": {"type": "object", "properties": {}}}], "function_call": {"name": "f"},
+        "max_tokens": 77,
         "messages": [
-            {"role": "user", "content": "hi"}, {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": '{"a":1}'}},
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": '{"a":1}'}},
             {"role": "function", "name": "f", "content": "ok"},
         ],
     }  # fmt: skip
@@ -328,10 +370,18 @@ def test_t72_the_functions_of_old_are_tools(back: str) -> None:
 @pytest.mark.parametrize("back", "CSA")
 def test_t72_geminis_old_spellings_are_its_new_ones(back: str) -> None:
     """snake_case at every level, and results in a role of their own."""
-    new = asks("G", User(), Assistant("", (Call("", "f"),)), Result("", "ok"), system="rules", tools=("f",), generationConfig={"maxOutputTokens": 99})
+    new = asks(
+        "G",
+        User(),
+        Assistant("", (Call("", "f"),)),
+        Result("", "ok"),
+        system="rules",
+        tools=("f",),
+        generationConfig={"maxOutputTokens": 99},
+    )
     old = {
         "system_instruction": new["systemInstruction"], "generation_config": {"max_output_tokens": 99},
-        "tools": [{"function_declarations": [{"name": "f", "parameters_json_schema": new["tools"][0]["functionDeclarations"][0]["parametersJsonSchema"]}]}],
+        "tools": [{"function_declarations": [{"name": "f", "parameters_json_schema": SCHEMA}]}],
         "contents": [
             new["contents"][0], {"role": "model", "parts": [{"function_call": {"name": "f", "args": {"a": 1}}}]},
             {"role": "function", "parts": [{"function_response": {"name": "f", "response": {"output": "ok"}}}]},

@@ -610,20 +610,27 @@ async def test_a_reply_may_be_continued(toybox: Toybox, provider: Provider, monk
             self.found["started"] = "yes"
         return [event]
 
+    exchanges: list[Exchange] = []
+
+    def open_observer(exchange: Exchange) -> Observer | None:
+        exchanges.append(exchange)
+        return None
+
     monkeypatch.setattr(Crossway, "further", further)
     monkeypatch.setattr(Crossway, "back", back)
     cut = stream(frame(say="Hel"), frame(say="MORE"), frame(end="end"))
     first = [whole({"field": "top"}, 400)] if refusing else []
     provider.answers(*first, cut, stream(frame(say="lo"), frame(end="end")))
-    watching, body = Watching(), {"model": "m", "say": "Hi", "options": {"top": 1}, "lost": {"seed": "dropped"}, "stream": True}
+    body = {"model": "m", "say": "Hi", "options": {"top": 1}, "lost": {"seed": "dropped"}, "stream": True}
     async with (
-        run_gateway(toybox.deployment(observing(watching), serving(abroad(provider)))) as running,
+        run_gateway(toybox.deployment(plugin(open_observer=open_observer), serving(abroad(provider)))) as running,
         running.http.post(running.url + "/toy", json=body) as response,
     ):
         data = await response.read()
 
     assert frame(say="Hel") + frame(say="lo") + frame(end="end") == data
     assert ("seed;top" if refusing else "seed") == response.headers["x-llmgw-losses"]
+    assert ["seed", "top"][: 1 + refusing] == [loss.feature for loss in exchanges[0].losses]
     assert [*(["Hi"] if refusing else []), "Hi", "Go on"] == [seen.json["say"] for seen in provider.seen]
     assert not refusing or [True, False, False] == ["top" in seen.json for seen in provider.seen]
 

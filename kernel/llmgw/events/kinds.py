@@ -65,11 +65,11 @@ StopKind = Literal[
 
 def framed(events: Iterable[_E], frame: Frame) -> list[_E]:
     """Mark events as made of one frame, and pristine. For dialects, while reading."""
-    out = list(events)
+    out = events if isinstance(events, list) else list(events)
     frame.count = len(out)
     for event in out:
-        object.__setattr__(event, "frame", frame)
-        object.__setattr__(event, "pristine", True)
+        event.frame = frame  # type: ignore[misc]  # frozen for everybody else
+        event.pristine = True  # type: ignore[misc]
     return out
 
 
@@ -95,6 +95,10 @@ class Usage:
 
     def merged(self, later: Usage) -> Usage:
         """The later snapshot, with what it does not say taken from this one."""
+        if later.raw is not None and not any(
+            getattr(later, name) is None and getattr(self, name) is not None for name in _COUNTS
+        ):
+            return later  # as nearly always
         known = {name: value for name in _COUNTS if (value := getattr(later, name)) is not None}
         return evolve(self, **known, estimated=later.estimated, raw=later.raw or self.raw)
 

@@ -17,11 +17,11 @@ from llmgw_dialects.anthropic_messages.bodies import Gathered
 from llmgw_dialects.anthropic_messages.grammar import GRAMMAR, Ends
 from llmgw_dialects.anthropic_messages.losses import ReplyLosses
 from llmgw_dialects.anthropic_messages.names import NAME
-from llmgw_dialects.anthropic_messages.replies import MessageReader
+from llmgw_dialects.anthropic_messages.replies import MessageReader, MessageWholeReader
 from llmgw_dialects.anthropic_messages.settings import SPELLED
 from llmgw_dialects.anthropic_messages.writing import MessageStreamWriter
 from llmgw_dialects.codec import Codec
-from llmgw_dialects.reading import StreamReader, WholeReader
+from llmgw_dialects.reading import StreamReader
 from llmgw_dialects.relaying import StreamRelay, WholeRelay
 from llmgw_dialects.writing import WholeWriter
 
@@ -53,7 +53,7 @@ class AnthropicMessages(Codec):
 
     def reader(self, *, stream: bool) -> Reader:
         """Reads a reply event by event."""
-        return StreamReader(GRAMMAR, MessageReader()) if stream else WholeReader(GRAMMAR, MessageReader())
+        return StreamReader(GRAMMAR, MessageReader()) if stream else MessageWholeReader(GRAMMAR, MessageReader())
 
     def relay(self, *, stream: bool) -> Relay:
         """Reads a reply only as far as its end must be known."""

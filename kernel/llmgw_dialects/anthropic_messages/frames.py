@@ -38,6 +38,9 @@ def like(event: Event, kind: str) -> dict[str, Any]:
 
 def delta(event: Event, index: int, said: dict[str, JSON]) -> bytes:
     """A ``content_block_delta``; keys beside those that we know stay."""
+    if not is_own(event):
+        head = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":' % index
+        return head + jsons.dumps(said) + b"}\n\n"
     tree = like(event, "content_block_delta")
     old = object_of(tree, "delta")
     if old.get("type") != said["type"]:

@@ -17,6 +17,7 @@ class MessagesGrammar:
     """Of Anthropic Messages."""
 
     name: ClassVar[str] = NAME
+    remembers: ClassVar[bool] = False
     wanted: ClassVar[str] = "a message with a list of blocks"
 
     def is_body(self, tree: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ Rules that hold here (each has a test named after it):
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from attrs import define, field
@@ -28,7 +28,7 @@ from llmgw.events import (
     StopReason,
     UsageUpdate,
 )
-from llmgw.model import JSON, Carrier
+from llmgw.model import JSON, Carrier, RawDoc
 from llmgw_dialects.anthropic_messages.arguments import read_input
 from llmgw_dialects.anthropic_messages.blocks import server_call, server_result
 from llmgw_dialects.anthropic_messages.citations import read_citation
@@ -36,6 +36,7 @@ from llmgw_dialects.anthropic_messages.names import NAME, VENDOR, object_of, tex
 from llmgw_dialects.anthropic_messages.stops import read_stop
 from llmgw_dialects.anthropic_messages.usage import joined, read_usage
 from llmgw_dialects.failures import loaded
+from llmgw_dialects.reading import WholeReader
 
 _MESSAGE: Final = frozenset(
     {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "stop_details", "usage", "error"}
@@ -56,16 +57,21 @@ class _Block:
     start: dict[str, Any]
     json: list[str] = field(factory=list)
     grown: dict[str, str] = field(factory=dict)
+    kind: str = field(init=False)
 
-    @property
-    def kind(self) -> str:
-        return text_of(self.start, "type")
+    def __attrs_post_init__(self) -> None:
+        self.kind = text_of(self.start, "type")
 
 
 @define(eq=False)
 class MessageReader:
-    """Reads one reply."""
+    """Reads one reply.
 
+    Args:
+        body: the whole message it is read from, for integers that are too wide for the reader of JSON.
+    """
+
+    body: RawDoc | None = None
     started: bool = False
     _stopped: bool = False
     _called: bool = False
@@ -85,6 +91,8 @@ class MessageReader:
 
     def read(self, name: str, tree: dict[str, Any]) -> list[Event]:
         """What one frame, or a whole message, says; nothing if it has no name here."""
+        if (more := self._more(tree)) is not None:
+            return [more]
         kind = text_of(tree, "type") or name
         match kind:
             case "message_start":
@@ -106,6 +114,16 @@ class MessageReader:
                 return [*self._whole(tree)]
             case _:
                 return []
+
+    def _more(self, tree: dict[str, Any]) -> BlockDelta | None:
+        """What nearly every frame says, found without looking at all that it might: more of a text."""
+        if tree.get("type") != "content_block_delta":
+            return None
+        delta, block = tree.get("delta"), self._open.get(tree.get("index", -1))
+        if block is None or block.kind != "text" or not isinstance(delta, dict) or delta.get("type") != "text_delta":
+            return None
+        text = delta.get("text")
+        return BlockDelta(index=block.index, channel="text", fragment=text) if text and isinstance(text, str) else None
 
     def finish(self) -> list[Event]:
         """The provider has said that all is said."""
@@ -224,13 +242,16 @@ class MessageReader:
         index = block.index
         if block.kind == "tool_use" and not block.json:
             given = block.start.get("input")
-            yield BlockDelta(index=index, channel="args", fragment=read_input({} if given is None else given))
+            yield BlockDelta(index=index, channel="args", fragment=self._input(index, given))
         elif block.json and server_call(block.start, None) is not None:
             value = loaded("".join(block.json).encode("utf-8", "surrogatepass"))
             yield BlockMeta(index=index, what="extra", value={"input": value})
         elif block.grown:
             yield BlockMeta(index=index, what="extra", value={"raw": {**block.start, **block.grown}})
         yield BlockStop(index=index)
+
+    def _input(self, index: int, given: JSON) -> str:
+        return read_input({} if given is None else given, self.body, ("content", index, "input"))
 
     # ---- the end
 
@@ -267,3 +288,14 @@ def _signed(index: int, signature: str) -> Iterator[Event]:
 def _index(tree: dict[str, Any]) -> int:
     index = tree.get("index")
     return index if isinstance(index, int) and not isinstance(index, bool) else -1
+
+
+@define(eq=False)
+class MessageWholeReader(WholeReader):
+    """Reads a whole message, with its bytes at hand."""
+
+    def close(self) -> Iterable[Event]:
+        """The provider has closed: all events."""
+        assert isinstance(self.reply, MessageReader)
+        self.reply.body = RawDoc(NAME, b"".join(self._body._pieces))
+        return super().close()

@@ -33,6 +33,7 @@ from llmgw_dialects.crossing.parallel import Parallel
 from llmgw_dialects.crossing.results import Results
 from llmgw_dialects.crossing.sampling import OutputLimit, Samplers
 from llmgw_dialects.crossing.schemas import Schemas
+from llmgw_dialects.crossing.shown import Shown
 from llmgw_dialects.crossing.state import State
 from llmgw_dialects.crossing.stops import Stops
 from llmgw_dialects.crossing.toolsets import Toolsets
@@ -57,6 +58,7 @@ STEPS: tuple[type[Step], ...] = (
     Results,
     Instructions,
     Media,
+    Shown,
     Carriers,
     Turns,
     Arguments,

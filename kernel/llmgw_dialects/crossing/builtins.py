@@ -22,7 +22,7 @@ from llmgw.model import (
     ToolRef,
     ToolResult,
 )
-from llmgw_dialects.crossing.legs import Leg, Step
+from llmgw_dialects.crossing.legs import Heard, Leg, Step
 from llmgw_dialects.crossing.revising import called, each, revised, telling, tools_in, with_calls, with_tools
 from llmgw_dialects.crossing.wrappers import Wrapper, canonical, wrapper
 
@@ -60,7 +60,7 @@ class Builtins(Step):
         return revised(prompt, tools=tools, items=items, tool_choice=choice, parallel_tools=parallel)
 
     @property
-    def hears(self) -> tuple[type[Event], ...]:
+    def hears(self) -> Heard:
         """Calls, where a tool became a function."""
         return (BlockStart,) if self._called else ()
 

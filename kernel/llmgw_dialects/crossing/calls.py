@@ -8,7 +8,7 @@ from typing import Final
 from attrs import evolve
 
 from llmgw.events import BlockStart, BlockStop, Event, Stop, StopKind
-from llmgw_dialects.crossing.legs import Leg, Step
+from llmgw_dialects.crossing.legs import Heard, Leg, Step
 from llmgw_dialects.crossing.revising import CALLS
 
 _ENDS: Final[frozenset[StopKind]] = frozenset({"end", "stop_sequence", "other"})
@@ -24,7 +24,7 @@ class Calls(Step):
         self._made: set[int] = set()
 
     @property
-    def hears(self) -> tuple[type[Event], ...]:
+    def hears(self) -> Heard:
         """Calls and the end of a choice."""
         return (BlockStart, BlockStop, Stop)
 

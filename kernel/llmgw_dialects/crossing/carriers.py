@@ -14,7 +14,7 @@ from llmgw.events import BlockMeta, Event
 from llmgw.model import Carrier, Instruction, Item, Message, Part, Prompt, Reasoning, Text, ToolCall, ToolResult
 from llmgw_dialects import envelope
 from llmgw_dialects.crossing.effort import off
-from llmgw_dialects.crossing.legs import Leg, Step
+from llmgw_dialects.crossing.legs import Heard, Leg, Step
 from llmgw_dialects.crossing.revising import each, many, revised
 from llmgw_dialects.crossing.vendors import ANTHROPIC, CHAT, VENDORS, family, is_google
 
@@ -143,7 +143,7 @@ class Stamps(Step):
     """Notes on what the provider issues which family of models it belongs to."""
 
     @property
-    def hears(self) -> tuple[type[Event], ...]:
+    def hears(self) -> Heard:
         """Carriers."""
         return (BlockMeta,)
 

@@ -26,7 +26,7 @@ from llmgw.events import (
     UsageUpdate,
 )
 from llmgw.model import BuiltinTool, Message, Prompt
-from llmgw_dialects.crossing.legs import Leg, Step
+from llmgw_dialects.crossing.legs import Heard, Leg, Step
 
 MOST: Final = 8
 """Times that a provider is asked to go on."""
@@ -57,7 +57,7 @@ class Continuing(Step):
         return prompt
 
     @property
-    def hears(self) -> tuple[type[Event], ...]:
+    def hears(self) -> Heard:
         """What it must count or may hold back; of blocks only what it must move or remember."""
         return (Event,) if self._fold is not None or self._hops else _HEARD
 

@@ -11,7 +11,7 @@ from llmgw import jsons
 from llmgw.events import BlockDelta, BlockStart, BlockStop, Event
 from llmgw.model import CustomTool, FunctionTool, Item, Prompt, Tool, ToolCall, ToolRef, ToolResult
 from llmgw_dialects.crossing.fences import Unfenced, unfits
-from llmgw_dialects.crossing.legs import Leg, Step
+from llmgw_dialects.crossing.legs import Heard, Leg, Step
 from llmgw_dialects.crossing.revising import called, each, revised, with_calls, with_refs, with_tools
 from llmgw_dialects.crossing.unwrapping import KEY, Unwrapper
 
@@ -38,9 +38,9 @@ class Freeform(Step):
         )
 
     @property
-    def hears(self) -> tuple[type[Event], ...]:
+    def hears(self) -> Heard:
         """Calls and their arguments, where a tool is wrapped."""
-        return (BlockStart, BlockDelta, BlockStop) if self._wrapped else ()
+        return (BlockStart, "args", BlockStop) if self._wrapped else ()
 
     def back(self, event: Event) -> Iterable[Event]:
         """The events of a wrapped tool's call, as of a freeform one's."""

@@ -12,7 +12,7 @@ from attrs import define, evolve, field, frozen
 
 from llmgw.events import BlockStart, Event
 from llmgw.model import Item, Message, Prompt, ToolCall, ToolResult
-from llmgw_dialects.crossing.legs import Leg, Step
+from llmgw_dialects.crossing.legs import Heard, Leg, Step
 from llmgw_dialects.crossing.revising import CALLS, each, revised, telling, with_parts
 from llmgw_dialects.crossing.vendors import ANTHROPIC, CHAT, RESPONSES
 from llmgw_dialects.ids import minted
@@ -64,7 +64,7 @@ class Ids(Step):
         return revised(prompt, items=items)
 
     @property
-    def hears(self) -> tuple[type[Event], ...]:
+    def hears(self) -> Heard:
         """Calls."""
         return (BlockStart,)
 
@@ -113,17 +113,24 @@ class _Pair:
 
 @define(eq=False)
 class _Pairs:
-    """Which call a result belongs to, where ids repeat: the first unanswered one of the last run that has such a call."""
+    """Which call a result belongs to, where ids repeat: the first unanswered one of the last run that has such a call.
+
+    A result without an id belongs to the first call of the last run that has none yet.
+    """
 
     _form: _Form
     _pairs: dict[str, list[_Pair]] = field(factory=dict)
     _used: set[str] = field(factory=set)
+    _said: list[_Pair] = field(factory=list)
+    """Those of the last run."""
     _run: int = 0
     _speaking: bool = False
 
     def speaks(self) -> None:
         """The assistant says something."""
-        self._run += not self._speaking
+        if not self._speaking:
+            self._run += 1
+            self._said = []
         self._speaking = True
 
     def answers(self) -> None:
@@ -137,12 +144,14 @@ class _Pairs:
         ident = call.call_id if self._form.fits(call.call_id) and not before else self._form.made(*told)
         ident = self._unused(ident)
         self._used.add(ident)
-        before.append(_Pair(ident, call.name, self._run))
+        pair = _Pair(ident, call.name, self._run)
+        before.append(pair)
+        self._said.append(pair)
         return ident
 
     def of_result(self, result: ToolResult) -> str:
         """The id of a result; of one without a call, one that no call has."""
-        pairs = self._pairs.get(result.call_id, [])
+        pairs = self._pairs.get(result.call_id) or ([] if result.call_id else self._said)
         last = list(takewhile(lambda pair: pair.run == pairs[-1].run, reversed(pairs)))[::-1]
         waiting = [pair for pair in last if not pair.answered]
         named = [pair for pair in waiting if result.name and pair.name == result.name]

@@ -8,7 +8,7 @@ from typing import Final
 
 from llmgw.errors import UpstreamBroken
 from llmgw.events import BlockStart, BlockStop, Error, Event, Invariants, ResponseEnd, ResponseStart, Stop
-from llmgw_dialects.crossing.legs import Leg, Step
+from llmgw_dialects.crossing.legs import Heard, Leg, Step
 
 _HEARD: Final = (ResponseStart, BlockStart, BlockStop, Stop, ResponseEnd, Error)
 
@@ -24,7 +24,7 @@ class Lawful(Step):
         self._broken = False
 
     @property
-    def hears(self) -> tuple[type[Event], ...]:
+    def hears(self) -> Heard:
         """Everything but what grows a block: a law is broken where one begins or ends."""
         return _HEARD
 

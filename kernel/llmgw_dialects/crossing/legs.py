@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import define, field
 
-from llmgw.events import Event
+from llmgw.events import BlockDelta, Channel, Event
 from llmgw.model import Profile, Prompt, Request
 from llmgw_dialects.losses import Losses
 
@@ -26,6 +26,10 @@ class Leg:
     target: str
     profile: Profile
     losses: Losses
+
+
+Heard = tuple[type[Event] | Channel, ...]
+"""Kinds of event; of what grows a block maybe only some channels."""
 
 
 class Step:
@@ -54,8 +58,8 @@ class Step:
         return prompt
 
     @property
-    def hears(self) -> tuple[type[Event], ...]:
-        """The kinds of event that ``back`` wants to see, once the prompt is known: a step that need not listen costs nothing."""
+    def hears(self) -> Heard:
+        """The events that ``back`` wants to see, once the prompt is known: a step that need not listen costs nothing."""
         return () if type(self).back is Step.back else (Event,)
 
     def back(self, event: Event) -> Iterable[Event]:
@@ -83,7 +87,8 @@ class Way:
 
     leg: Leg
     steps: Sequence[Step]
-    _hearing: dict[type[Event], list[tuple[int, Step]]] = field(factory=dict, init=False)
+    _listening: list[tuple[int, Step, Heard]] = field(factory=list, init=False)
+    _hearing: dict[type[Event] | Channel, list[tuple[int, Step]]] = field(factory=dict, init=False)
 
     @property
     def wanted(self) -> Sequence[str]:
@@ -108,7 +113,7 @@ class Way:
 
     def _led(self, event: Event, after: int) -> Iterable[Event]:
         """What becomes of an event behind one of the steps."""
-        for position, step in self._heard(type(event)):
+        for position, step in self._heard(event):
             if position > after:
                 made = tuple(step.back(event))
                 if len(made) == 1 and type(made[0]) is type(event):
@@ -117,12 +122,16 @@ class Way:
                     return [one for each in made for one in self._led(each, position)]
         return (event,)
 
-    def _heard(self, kind: type[Event]) -> list[tuple[int, Step]]:
-        """Who hears events of this kind, in the order of the way back."""
+    def _heard(self, event: Event) -> list[tuple[int, Step]]:
+        """Who hears such an event, in the order of the way back."""
+        kind = event.channel if isinstance(event, BlockDelta) else type(event)
         hearing = self._hearing.get(kind)
         if hearing is None:
-            order = enumerate(reversed(self.steps))
-            hearing = self._hearing[kind] = [(position, step) for position, step in order if issubclass(kind, step.hears)]
+            if not self._hearing:
+                order = enumerate(reversed(self.steps))
+                self._listening = [(position, step, heard) for position, step in order if (heard := step.hears)]
+            hearing = [(position, step) for position, step, heard in self._listening if _hears(heard, event)]
+            self._hearing[kind] = hearing
         return hearing
 
     def further(self) -> Request | None:
@@ -135,3 +144,12 @@ class Way:
     def kept(self) -> Mapping[str, str]:
         """What all steps keep."""
         return {key: value for step in self.steps for key, value in step.kept.items()}
+
+
+def _hears(heard: Heard, event: Event) -> bool:
+    return any(
+        event.channel == one
+        if isinstance(one, str) and isinstance(event, BlockDelta)
+        else isinstance(one, type) and isinstance(event, one)
+        for one in heard
+    )

@@ -11,7 +11,7 @@ from attrs import evolve
 
 from llmgw.events import BlockStart, Event
 from llmgw.model import CustomTool, FunctionTool, Item, Prompt, Tool, ToolCall, ToolRef, ToolResult
-from llmgw_dialects.crossing.legs import Leg, Step
+from llmgw_dialects.crossing.legs import Heard, Leg, Step
 from llmgw_dialects.crossing.revising import called, calls_in, each, revised, telling, tools_in, with_calls, with_refs, with_tools
 
 _CUT: Final = 55
@@ -40,7 +40,7 @@ class Names(Step):
         )
 
     @property
-    def hears(self) -> tuple[type[Event], ...]:
+    def hears(self) -> Heard:
         """Calls, where a name was changed."""
         return (BlockStart,) if self._ours else ()
 

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from llmgw.events import BlockDelta, BlockMeta, BlockStart, BlockStop, Event
 from llmgw.model import Prompt
-from llmgw_dialects.crossing.legs import Leg, Step
+from llmgw_dialects.crossing.legs import Heard, Leg, Step
 from llmgw_dialects.crossing.revising import CALLS, revised
 
 Block = BlockStart | BlockDelta | BlockMeta | BlockStop
@@ -37,7 +37,7 @@ class Parallel(Step):
         return revised(prompt, parallel_tools=None)
 
     @property
-    def hears(self) -> tuple[type[Event], ...]:
+    def hears(self) -> Heard:
         """All blocks, where one call alone may pass."""
         return (BlockStart, BlockDelta, BlockMeta, BlockStop) if self._single else ()
 

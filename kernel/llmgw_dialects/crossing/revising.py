@@ -18,7 +18,16 @@ CALLS: Final[frozenset[BlockKind]] = frozenset({"tool_call", "custom_tool_call"}
 
 def each(nodes: tuple[_T, ...], change: Callable[[_T], _T | None]) -> tuple[_T, ...]:
     """These nodes, each changed; None leaves it out. The very same tuple where nothing changed."""
-    return _shared(nodes, [made for node in nodes if (made := change(node)) is not None])
+    out: list[_T] | None = None
+    for number, node in enumerate(nodes):  # nearly always nothing changes, and then nothing is made
+        made = change(node)
+        if out is None:
+            if made is node:
+                continue
+            out = list(nodes[:number])
+        if made is not None:
+            out.append(made)
+    return nodes if out is None else tuple(out)
 
 
 def many(nodes: tuple[_T, ...], change: Callable[[_T], Iterable[_T]]) -> tuple[_T, ...]:

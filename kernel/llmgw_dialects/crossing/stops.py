@@ -8,7 +8,7 @@ from attrs import define, evolve, field
 
 from llmgw.events import BlockDelta, BlockMeta, BlockStart, BlockStop, Event, ResponseEnd, Stop, StopReason, Terminal
 from llmgw.model import Prompt
-from llmgw_dialects.crossing.legs import Leg, Step
+from llmgw_dialects.crossing.legs import Heard, Leg, Step
 from llmgw_dialects.crossing.revising import revised
 
 _OfChoice = BlockStart | BlockDelta | BlockMeta | BlockStop | Stop
@@ -90,7 +90,7 @@ class Stops(Step):
         return revised(prompt, sampling=evolve(prompt.sampling, stop=tuple(able)))
 
     @property
-    def hears(self) -> tuple[type[Event], ...]:
+    def hears(self) -> Heard:
         """Everything, if there is something to look for."""
         return (Event,) if self._scanned else ()
 

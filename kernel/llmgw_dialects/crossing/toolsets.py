@@ -21,7 +21,7 @@ from llmgw.model import (
     ToolRef,
     ToolSetChange,
 )
-from llmgw_dialects.crossing.legs import Leg, Step
+from llmgw_dialects.crossing.legs import Heard, Leg, Step
 from llmgw_dialects.crossing.revising import called, many, revised, telling, with_calls, with_refs, with_tools
 
 
@@ -39,7 +39,7 @@ class Toolsets(Step):
         return prompt if self.leg.profile.namespaces else self._flattened(prompt)
 
     @property
-    def hears(self) -> tuple[type[Event], ...]:
+    def hears(self) -> Heard:
         """Calls, where there are namespaces."""
         return (BlockStart,) if self._inner else ()
 

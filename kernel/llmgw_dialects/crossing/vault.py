@@ -16,9 +16,9 @@ from llmgw.events import BlockDelta, BlockMeta, BlockStart, BlockStop, Event
 from llmgw.model import Carrier, Item, Message, Part, Prompt, Reasoning, Text, ToolCall
 from llmgw_dialects import envelope
 from llmgw_dialects.crossing.carriers import loop, reads
-from llmgw_dialects.crossing.legs import Leg, Step
+from llmgw_dialects.crossing.legs import Heard, Leg, Step
 from llmgw_dialects.crossing.revising import revised
-from llmgw_dialects.crossing.vendors import VENDORS, family
+from llmgw_dialects.crossing.vendors import VENDORS, family, is_google
 
 MOST: Final = 64
 """Keys that one request asks for, the latest."""
@@ -72,9 +72,10 @@ class Vault(Step):
         return revised(prompt, items=tuple(items))
 
     @property
-    def hears(self) -> tuple[type[Event], ...]:
-        """Blocks."""
-        return (BlockStart, BlockDelta, BlockMeta, BlockStop)
+    def hears(self) -> Heard:
+        """Blocks; of texts only those that may be signed."""
+        texts: Heard = ("text",) if is_google(self.leg.target) else ()
+        return (BlockStart, "reasoning_summary", "reasoning_raw", *texts, BlockMeta, BlockStop)
 
     def back(self, event: Event) -> Iterable[Event]:
         """The event itself; what it carries is noted."""

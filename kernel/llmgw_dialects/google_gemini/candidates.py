@@ -56,6 +56,9 @@ from llmgw_dialects.google_gemini.usage import read_usage
 from llmgw_dialects.ids import minted
 
 _ENVELOPE: Final = ("candidates", "usageMetadata", "modelVersion", "responseId", "error")
+_PLAIN: Final = frozenset({"content", "index"})
+_COMMON: Final = frozenset({"candidates", "usageMetadata", "modelVersion", "responseId", "createTime"})
+"""All keys of a candidate and of a chunk that say nothing but more of a text."""
 _CHANNELS: Final[dict[BlockKind, Channel]] = {"text": "text", "reasoning": "reasoning_summary"}
 
 
@@ -74,9 +77,12 @@ class ChunkReader:
     _blocked: bool = False
     _id: str = ""
     _choices: dict[int, ChoiceReader] = field(factory=dict)
+    _usage: JSON = None
 
     def read(self, name: str, tree: dict[str, Any]) -> list[Event]:
         """What one chunk, or a whole body, says; nothing if it says nothing."""
+        if (more := self._more(tree)) is not None:
+            return more
         events: list[Event] = []
         candidates = candidates_of(tree)
         feedback = object_of(tree, "promptFeedback")
@@ -93,6 +99,28 @@ class ChunkReader:
         if usage is not None:
             events.append(UsageUpdate(usage=usage))
         return events
+
+    def _more(self, tree: dict[str, Any]) -> list[Event] | None:
+        """What nearly every chunk says, found without looking at all that it might: more of the text that is being said."""
+        candidates = tree.get("candidates")
+        if not isinstance(candidates, list) or len(candidates) != 1 or not tree.keys() <= _COMMON:
+            return None
+        candidate = candidates[0]
+        content = candidate.get("content") if isinstance(candidate, dict) and candidate.keys() <= _PLAIN else None
+        parts = content.get("parts") if isinstance(content, dict) else None
+        if not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], dict) or len(parts[0]) != 1:
+            return None
+        text, reader = parts[0].get("text"), self._choices.get(candidate.get("index", 0))
+        if not text or not isinstance(text, str) or reader is None or not reader.says_text:
+            return None
+        return [reader.more(text), *self._counted(tree.get("usageMetadata"))]
+
+    def _counted(self, raw: JSON) -> Iterator[Event]:
+        """What was used, if that has changed: every chunk tells it again."""
+        if raw is not None and raw != self._usage:
+            self._usage = raw
+            if (usage := read_usage(raw)) is not None:
+                yield UsageUpdate(usage=usage)
 
     def finish(self) -> list[Event]:
         """The provider says that all is said: the stops that did not come."""
@@ -141,6 +169,15 @@ class ChoiceReader:
     _called: bool = False
     _partial: PartialCall | None = None
     _cited: set[tuple[Any, ...]] = field(factory=set)
+
+    @property
+    def says_text(self) -> bool:
+        """Whether a text is open that may grow."""
+        return self._open == "text" and not self.ended and self._partial is None
+
+    def more(self, text: str) -> Event:
+        """More of the text that is open."""
+        return BlockDelta(index=self._block, choice=self.index, channel="text", fragment=text)
 
     def read(self, candidate: dict[str, Any], exact: tuple[bytes, Path]) -> list[Event]:
         """What a candidate of a chunk says."""

@@ -32,4 +32,4 @@ def value_of(text: str) -> JSON:
     """
     data = text.encode("utf-8", "surrogatepass")
     value = jsons.loads(data)
-    return jsons.Exact(data) if isinstance(value, dict) and suspects(value) and jsons.dumps(value) != data else value
+    return jsons.Exact(data) if isinstance(value, dict) and suspects(value) else value

@@ -25,6 +25,7 @@ class GeminiGrammar:
     """Of generateContent."""
 
     name: ClassVar[str] = NAME
+    remembers: ClassVar[bool] = False
     wanted: ClassVar[str] = "a response with candidates"
 
     def inner(self, tree: JSON) -> JSON:

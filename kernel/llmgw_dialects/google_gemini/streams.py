@@ -25,10 +25,10 @@ _BOM: Final = b"\xef\xbb\xbf"
 class GeminiStreamReader(StreamReader):
     """Reads server-sent events; the bytes of each are at hand while it is read."""
 
-    def _frame(self, frame: bytes) -> list[Event]:
+    def _frame(self, frame: bytes, suspected: bool) -> list[Event]:
         assert isinstance(self.reply, ChunkReader)
         self.reply.wire = frame
-        return super()._frame(frame)
+        return super()._frame(frame, suspected)
 
 
 @define(eq=False)

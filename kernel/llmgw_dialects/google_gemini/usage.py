@@ -6,19 +6,23 @@ from typing import Any, Final
 
 from llmgw.events import Usage
 from llmgw.model import JSON
-from llmgw_dialects.google_gemini.names import at, known, objects_of
+from llmgw_dialects.google_gemini.names import at, known
 
 _COUNTED: Final = (
     "promptTokenCount", "cachedContentTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "toolUsePromptTokenCount",
     "totalTokenCount",
 )  # fmt: skip
 
+_CAMEL: Final = frozenset({*_COUNTED, "promptTokensDetails", "candidatesTokensDetails", "cacheTokensDetails", "serviceTier",
+                           "toolUsePromptTokensDetails", "trafficType"})  # fmt: skip
+
 
 def read_usage(raw: JSON) -> Usage | None:
     """Read ``usageMetadata``; None where nothing is counted in it."""
     if not isinstance(raw, dict):
         return None
-    prompt, cached, candidates, thoughts, tools, total = (_count(raw, key) for key in _COUNTED)
+    get = raw.get if raw.keys() <= _CAMEL else lambda key: at(raw, key)  # nearly always spelt as Google does
+    prompt, cached, candidates, thoughts, tools, total = (_number(get(key)) for key in _COUNTED)
     if all(count is None for count in (prompt, cached, candidates, thoughts, tools, total)):
         return None
     return Usage(
@@ -27,8 +31,8 @@ def read_usage(raw: JSON) -> Usage | None:
         cache_read=cached,
         reasoning=thoughts,
         tool_prompt=tools,
-        audio_input=_audio(raw, "promptTokensDetails"),
-        audio_output=_audio(raw, "candidatesTokensDetails"),
+        audio_input=_audio(get("promptTokensDetails")),
+        audio_output=_audio(get("candidatesTokensDetails")),
         raw=raw,
     )
 
@@ -53,7 +57,7 @@ def write_usage(usage: Usage) -> dict[str, JSON]:
     details = {"promptTokensDetails": usage.audio_input, "candidatesTokensDetails": usage.audio_output}
     rest = known(raw, *_COUNTED)
     for key, count in details.items():
-        if count is not None and _audio(rest, key) != count:
+        if count is not None and _audio(at(rest, key)) != count:
             rest[key] = [{"modality": "AUDIO", "tokenCount": count}]
     return {**{key: value for key, value in told.items() if value is not None}, **rest}
 
@@ -66,10 +70,12 @@ def _output(*counts: int | None) -> int | None:
     return None if candidates is None and thoughts is None else (candidates or 0) + (thoughts or 0)
 
 
-def _audio(raw: dict[str, Any], key: str) -> int | None:
-    return next((_count(entry, "tokenCount") for entry in objects_of(raw, key) if entry.get("modality") == "AUDIO"), None)
+def _audio(details: JSON) -> int | None:
+    for entry in details if isinstance(details, list) else ():
+        if isinstance(entry, dict) and entry.get("modality") == "AUDIO":
+            return _number(at(entry, "tokenCount"))
+    return None
 
 
-def _count(raw: dict[str, Any], key: str) -> int | None:
-    value = at(raw, key)
+def _number(value: JSON) -> int | None:
     return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

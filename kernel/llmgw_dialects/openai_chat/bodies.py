@@ -70,8 +70,7 @@ class Gathered:
         refusals = [part.text for part in choice.parts if isinstance(part, Refusal)]
         message["refusal"] = "".join(refusals) if refusals else None
         _reason(message, [part for part in choice.parts if isinstance(part, Reasoning)], like)
-        citations = [citation for part in choice.parts if isinstance(part, Text) for citation in part.citations]
-        annotations = [entry for citation in citations if (entry := write_citation(citation)) is not None]
+        annotations = _cited(choice.parts)
         annotations += [entry for part in choice.parts for entry in part.extras.get("annotations", ())]  # of files
         if annotations:
             message["annotations"] = annotations
@@ -90,6 +89,17 @@ def _message(originals: JSON, number: int) -> dict[str, Any]:
             return message
         case _:
             return {}
+
+
+def _cited(parts: tuple[Part, ...]) -> list[JSON]:
+    """Annotations of the content, which is all texts in one."""
+    out: list[JSON] = []
+    before = 0
+    for part in parts:
+        if isinstance(part, Text):
+            out += [entry for one in part.citations if (entry := write_citation(one, part.text, before)) is not None]
+            before += len(part.text)
+    return out
 
 
 def _content(parts: tuple[Part, ...], like: dict[str, Any]) -> dict[str, JSON]:

@@ -37,6 +37,7 @@ from llmgw_dialects.openai_chat.stops import read_stop
 from llmgw_dialects.openai_chat.usage import read_usage
 
 _ENVELOPE: Final = frozenset({"id", "object", "created", "model", "choices", "usage", "error"})
+_PLAIN: Final = frozenset({"index", "delta", "finish_reason", "logprobs"})
 _THOUGHTS: Final = frozenset({"reasoning_content", "reasoning", "reasoning_details"})
 _CHANNELS: Final[dict[BlockKind, Channel]] = {
     "text": "text",
@@ -61,6 +62,8 @@ class ChunkReader:
 
     def read(self, name: str, tree: dict[str, Any]) -> list[Event]:
         """What one chunk, or a whole body, says; nothing if it says nothing."""
+        if (more := self._more(tree)) is not None:
+            return [more]
         events: list[Event] = []
         choices = choices_of(tree)
         usage = read_usage(tree.get("usage"))
@@ -72,6 +75,18 @@ class ChunkReader:
         if usage is not None:
             events.append(UsageUpdate(usage=usage))
         return events
+
+    def _more(self, tree: dict[str, Any]) -> BlockDelta | None:
+        """What nearly every chunk says, found without looking at all that it might: more of the text that is being said."""
+        choices = tree.get("choices")
+        if not isinstance(choices, list) or len(choices) != 1 or tree.get("usage"):
+            return None
+        choice = choices[0]
+        delta = choice.get("delta") if isinstance(choice, dict) and choice.keys() <= _PLAIN else None
+        if not isinstance(delta, dict) or len(delta) != 1 or choice.get("finish_reason") or choice.get("logprobs"):
+            return None
+        text, reader = delta.get("content"), self._choices.get(choice.get("index", -1))
+        return reader.more(text) if text and isinstance(text, str) and reader is not None and reader.says_text else None
 
     def choice(self, index: int) -> ChoiceReader:
         """The reader of one choice."""
@@ -123,6 +138,15 @@ class ChoiceReader:
 
     def __attrs_post_init__(self) -> None:
         self._calls = CallReader(self.index, self._salt, self._blocks)
+
+    @property
+    def says_text(self) -> bool:
+        """Whether a text is open that may grow."""
+        return self._open == "text" and not self.ended
+
+    def more(self, text: str) -> BlockDelta:
+        """More of the text that is open."""
+        return BlockDelta(index=self._block, choice=self.index, channel="text", fragment=text)
 
     def read(self, choice: dict[str, Any]) -> list[Event]:
         """What a choice of a chunk says."""

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from attrs import define, field, frozen
 
-from llmgw.events import BlockDelta, BlockKind, BlockMeta, BlockStart, Event, Stop
+from llmgw.events import BlockDelta, BlockKind, BlockMeta, BlockStart, BlockStop, Event, Stop
 from llmgw.model import JSON, Carrier, Citation
 from llmgw_dialects.ids import minted
-from llmgw_dialects.openai_chat.citations import write_citation
+from llmgw_dialects.openai_chat.citations import is_own, write_citation
 from llmgw_dialects.openai_chat.names import NAME
 from llmgw_dialects.openai_chat.reasoning import carried_details, extra_details, sealed_detail
 from llmgw_dialects.openai_chat.stops import write_stop
@@ -41,6 +41,9 @@ class _Block:
     details: bool = False
     part: int | None = None
     thought: list[str] = field(factory=list)
+    text: list[str] = field(factory=list)
+    before: int = 0
+    cited: list[Citation] = field(factory=list)
 
 
 @define(eq=False)
@@ -51,7 +54,8 @@ class Deltas:
     _tools: dict[int, int] = field(factory=dict)
     _annotations: dict[int, int] = field(factory=dict)
     _sealed: dict[int, int] = field(factory=dict)
-    _texts: set[int] = field(factory=set)
+    _texts: dict[int, int] = field(factory=dict)
+    """Characters of content, by choice."""
     _refusals: set[int] = field(factory=set)
 
     def note(self, event: Event) -> None:
@@ -63,7 +67,11 @@ class Deltas:
 
     def _spoken(self, event: BlockDelta) -> None:
         if event.channel == "text":
-            self._texts.add(event.choice)
+            block = self._blocks.setdefault((event.choice, event.index), _Block("text"))
+            if not block.text:
+                block.before = self._texts.get(event.choice, 0)
+            block.text.append(event.fragment)
+            self._texts[event.choice] = self._texts.get(event.choice, 0) + len(event.fragment)
         elif event.channel == "refusal":
             self._refusals.add(event.choice)
 
@@ -76,6 +84,8 @@ class Deltas:
                 return self._delta(event)
             case BlockMeta():
                 return self._meta(event)
+            case BlockStop():
+                return self._cited(event)
             case Stop():
                 own = event.frame is not None and event.frame.dialect == NAME
                 silent = event.choice not in self._texts and event.choice not in self._refusals
@@ -142,7 +152,7 @@ class Deltas:
         block = self._blocks.setdefault((event.choice, event.index), _Block("text"))
         match event.value:
             case Citation():
-                return self._citation(event.choice, event.value)
+                return self._citation(event.choice, event.value, block)
             case Carrier():
                 return self._carrier(event.choice, event.value, block)
             case list() if event.what == "logprobs":
@@ -160,9 +170,20 @@ class Deltas:
             case _:
                 return ()
 
-    def _citation(self, choice: int, citation: Citation) -> Iterable[Piece]:
-        entry = write_citation(citation)
-        return () if entry is None else [Piece(choice, {"annotations": [self._annotation(choice, entry)]})]
+    def _citation(self, choice: int, citation: Citation, block: _Block) -> Iterable[Piece]:
+        """Chat's own goes out at once; of another's the offsets are known when the text is."""
+        if not is_own(citation):
+            block.cited.append(citation)
+            return ()
+        return [Piece(choice, {"annotations": [self._annotation(choice, citation.raw)]})]
+
+    def _cited(self, event: BlockStop) -> Iterable[Piece]:
+        block = self._blocks.get((event.choice, event.index))
+        if block is None or not block.cited:
+            return ()
+        text = "".join(block.text)
+        made = [entry for one in block.cited if (entry := write_citation(one, text, block.before)) is not None]
+        return [Piece(event.choice, {"annotations": [self._annotation(event.choice, entry)]}) for entry in made]
 
     def _annotation(self, choice: int, entry: JSON) -> JSON:
         """With an index: the SDK's accumulator raises at a list without."""

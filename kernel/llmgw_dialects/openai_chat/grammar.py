@@ -30,6 +30,7 @@ class ChatGrammar:
     """Of Chat Completions."""
 
     name: ClassVar[str] = NAME
+    remembers: ClassVar[bool] = False
     wanted: ClassVar[str] = "a chat completion with a list of choices"
 
     def is_body(self, tree: dict[str, Any]) -> bool:

@@ -38,6 +38,8 @@ class ChatStreamWriter(StreamWriter):
     _begun: set[int] = field(factory=set)
     _usage: Usage | None = None
     _own: bool = False
+    _around: dict[int, tuple[bytes, bytes]] = field(factory=dict)
+    """What stands around the words in a chunk of text, by choice."""
 
     def _relays(self) -> bool:
         return not self._renamed
@@ -112,8 +114,11 @@ class ChatStreamWriter(StreamWriter):
     def _foreign(self, event: Event) -> bytes:
         """An event of another dialect, or of nobody's."""
         match event:
+            case BlockDelta(channel="text") if event.choice in self._begun:
+                self.deltas.note(event)
+                return self._text(event)
             case ResponseStart():
-                self._start = event
+                self._start, self._around = event, {}
                 self._own = True
                 self._usage = event.usage or self._usage
                 return self._begun_choice(0)
@@ -127,6 +132,16 @@ class ChatStreamWriter(StreamWriter):
                 return self._alone(event)
             case _:
                 return b"".join(self._piece(piece) for piece in self.deltas.pieces(event))
+
+    def _text(self, event: BlockDelta) -> bytes:
+        """More of a text: as most events are, the same chunk but for the words."""
+        around = self._around.get(event.choice)
+        if around is None:
+            choice = {"index": event.choice, "delta": {"content": ""}, "finish_reason": None}
+            before, _, after = self._enveloped({"choices": [choice]}).rpartition(b'""')
+            around = self._around[event.choice] = before, after
+        self._own = True
+        return around[0] + jsons.dumps(event.fragment) + around[1]
 
     def _piece(self, piece: Piece) -> bytes:
         self._own = True

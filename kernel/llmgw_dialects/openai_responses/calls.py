@@ -161,7 +161,7 @@ def write_output(item: ToolResult, custom: bool, losses: Losses) -> dict[str, JS
     """
     parts: list[Part] = list(item.parts)
     if not parts and item.structured is not None:  # Gemini's results are objects
-        parts = [Text(jsons.dumps(item.structured).decode())]
+        parts.append(Text(jsons.dumps(item.structured).decode()))
     if item.scheduling:
         losses.dropped("tool_result.scheduling", item.scheduling, item)
     if item.cache is not None:

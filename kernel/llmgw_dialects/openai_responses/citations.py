@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from llmgw.model import JSON, Citation
+from llmgw_dialects.offsets import codepoints
 from llmgw_dialects.openai_responses.names import text_of
 
 _KINDS: Final[dict[str, Any]] = {
@@ -48,7 +49,7 @@ def write_annotation(citation: Citation, text: str) -> dict[str, JSON] | None:
     """An annotation of a text; None where there is none for the citation."""
     if is_own(citation.raw):
         return citation.raw  # type: ignore[no-any-return]  # an object, as is_own has seen
-    start, end = (_codepoints(text, at, citation.unit) for at in (citation.start, citation.end))
+    start, end = (None if at is None else codepoints(text, at, citation.unit) for at in (citation.start, citation.end))
     span = {"start_index": 0 if start is None else start, "end_index": len(text) if end is None else end}
     if citation.url is not None:
         return {"type": "url_citation", **span, "title": citation.title or "", "url": citation.url}
@@ -66,15 +67,6 @@ def can_write(citation: Citation) -> bool:
 def is_own(raw: JSON) -> bool:
     """Whether this is an annotation as Responses writes them."""
     return isinstance(raw, dict) and raw.get("type") in KEYS and KEYS[raw["type"]][0] in raw
-
-
-def _codepoints(text: str, at: int | None, unit: str) -> int | None:
-    """An offset counted in code points; one that is beyond the text, or within a character, goes to the nearest before."""
-    if at is None or unit == "codepoint":
-        return at
-    if unit == "byte":
-        return len(text.encode("utf-8", "surrogatepass")[:at].decode("utf-8", "ignore"))
-    return len(text.encode("utf-16-le", "surrogatepass")[: 2 * at].decode("utf-16-le", "ignore"))
 
 
 def _count(entry: dict[str, Any], key: str) -> int | None:

@@ -16,7 +16,7 @@ from llmgw import jsons
 from llmgw.errors import ConversationNotFound
 from llmgw.events import Error, Event, ResponseEnd
 from llmgw.model import Instruction, Item, Prompt, RawDoc
-from llmgw_dialects.crossing.legs import Leg, Step
+from llmgw_dialects.crossing.legs import Heard, Leg, Step
 from llmgw_dialects.openai_responses.bodies import Gathered
 from llmgw_dialects.openai_responses.items import read_items
 from llmgw_dialects.openai_responses.names import NAME
@@ -71,7 +71,7 @@ class Conversations(Step):
         )
 
     @property
-    def hears(self) -> tuple[type[Event], ...]:
+    def hears(self) -> Heard:
         """Everything, if it is to be kept."""
         return () if self._reply is None else (Event,)
 

@@ -125,7 +125,7 @@ class Edits:
             return template
         if not isinstance(template, dict):
             template = whole(original, moved)
-        parts = list(getattr(item, "parts", ()))
+        parts: list[Part] = list(getattr(item, "parts", ()))
         if getattr(item, "is_error", None) and isinstance(item, ToolResult):
             self.losses.emulated("tool_result.is_error", "text", item)
             parts = failed(parts)

@@ -261,8 +261,7 @@ class Emitter:
             case None if block.start.kind == "media":
                 raw = thing_of(block.start, self.request, "".join(block.media))
                 yield from self._thing(block, raw, None)
-                if block.built is not None:
-                    yield from block.built.done()
+                yield from self._whole(block)
             case None:
                 pass
             case Call() as call if place is None:  # whether it was cut is told by what follows
@@ -270,6 +269,11 @@ class Emitter:
                 self._closing = call
             case built:
                 yield from built.done()
+
+    def _whole(self, block: _Block) -> Iterator[Payload]:
+        """A block that is told as a whole is complete."""
+        if block.built is not None:
+            yield from block.built.done()
 
     def _closed(self) -> Iterator[Payload]:
         call, self._closing = self._closing, None

@@ -69,7 +69,7 @@ def failure(error: GatewayError) -> dict[str, JSON]:
 
 def event(error: GatewayError) -> dict[str, JSON]:
     """The event of an error before there is a response."""
-    return {"type": "error", "code": error.code or code_of(error), "message": _message(error), "param": error.param}
+    return {"type": "error", "code": code_of(error), "message": _message(error), "param": error.param}
 
 
 def _message(error: GatewayError) -> str:

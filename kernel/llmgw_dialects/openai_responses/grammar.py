@@ -27,6 +27,7 @@ class ResponsesGrammar:
     """Of Responses."""
 
     name: ClassVar[str] = NAME
+    remembers: ClassVar[bool] = True
     wanted: ClassVar[str] = "a response with a list of output items"
 
     def is_body(self, tree: dict[str, Any]) -> bool:

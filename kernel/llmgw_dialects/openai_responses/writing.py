@@ -311,7 +311,7 @@ class ResponsesStreamWriter(StreamWriter):
                 if begun:
                     return self._written([{"type": "response.failed", "response": self.emitter.failed(error)}])
                 return self._written([errors.event(error)])
-            case Raw() if event.pristine and event.frame is not None:
+            case Raw() if event.pristine and event.frame is not None and event.frame.dialect == NAME:
                 return event.frame.data
             case Raw() if event.dialect == NAME and isinstance(event.payload, dict):
                 return self._written([_unnumbered(event.payload)])
