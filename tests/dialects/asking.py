@@ -189,8 +189,8 @@ def _responses(turns: tuple[Any, ...], tools: tuple[str, ...], system: str) -> d
 
 def _of_responses(body: dict[str, Any]) -> Iterator[Any]:
     for one in body["input"]:
-        if one.get("type") == "function_call":
-            yield Call(one["call_id"], one["name"], one["arguments"])
+        if one.get("type") in ("function_call", "custom_tool_call"):
+            yield Call(one["call_id"], one["name"], one["arguments"] if "arguments" in one else one["input"])
         elif one.get("type") in ("function_call_output", "custom_tool_call_output"):
             yield Result(one["call_id"], _text(one["output"]))
 

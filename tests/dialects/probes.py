@@ -13,7 +13,7 @@ from typing import Any, Literal
 from attrs import field, frozen
 from crossings import DIALECTS, asked
 
-from llmgw.errors import Unsupported
+from llmgw.errors import ClientError
 from llmgw.losses import LossPolicy
 from llmgw.model import (
     Audio,
@@ -78,7 +78,7 @@ def tried(probe: Probe, front: str, back: str) -> Found:
     body = probe.bodies[front]
     try:
         crossed = asked(front, back, body, model=probe.models.get(back, ""), policy=LossPolicy())
-    except Unsupported as refused:
+    except ClientError as refused:
         return Found("refused", (refused.param or "",))
     before, after = probe.see(crossed.request.prompt), probe.see(read_back(back, crossed.data))
     told = [loss.action for loss in crossed.losses]

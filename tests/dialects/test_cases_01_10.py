@@ -184,7 +184,7 @@ def test_case_05_fragments_are_not_held_back() -> None:
     sent = flow(one, reply)
     with_arguments = [number for number, made in enumerate(sent) if b"input_json_delta" in made]
     of_upstream = [number for number, piece in enumerate(reply.split(b"\n\n")) if b'"index": 0, "function"' in piece]
-    assert with_arguments[0] < of_upstream[-1] and len(with_arguments) > 4
+    assert with_arguments[0] < of_upstream[-1] and len(with_arguments) > 3
     events = frames(b"".join(sent))
     starts = [event["index"] for event in events if event["type"] == "content_block_start"]
     assert starts == list(range(3)) == [event["index"] for event in events if event["type"] == "content_block_stop"]

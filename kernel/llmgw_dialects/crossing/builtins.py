@@ -48,6 +48,8 @@ class Builtins(Step):
         Raises:
             Unsupported: a tool must be called that the model does not have.
         """
+        if not self.leg.holds(prompt, BuiltinTool, McpServer, "builtin", "caller", "deferred"):
+            return prompt
         own = {tool.name for tool in tools_in(prompt.tools) if isinstance(tool, FunctionTool | CustomTool)}
         taken = set(own)
         tools = with_tools(prompt.tools, lambda tool: self._tool(tool, taken))

@@ -56,6 +56,8 @@ class Carriers(Step):
 
     def prompt(self, prompt: Prompt) -> Prompt:
         """The prompt without foreign state, and with what stands for signatures that are missing."""
+        if self.leg.profile.bypass is None and not self.leg.holds(prompt, Reasoning, "carrier"):
+            return prompt
         items = each(prompt.items, self._item)
         bypass = self.leg.profile.bypass
         if bypass is not None:

@@ -28,6 +28,8 @@ class Freeform(Step):
 
     def prompt(self, prompt: Prompt) -> Prompt:
         """The prompt with function tools in the place of freeform ones."""
+        if not self.leg.holds(prompt, CustomTool, "custom"):
+            return prompt
         if self.leg.profile.custom_tools:
             return prompt
         return revised(

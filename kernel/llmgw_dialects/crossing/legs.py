@@ -8,6 +8,7 @@ from attrs import define, field
 
 from llmgw.events import BlockDelta, Channel, Event
 from llmgw.model import Profile, Prompt, Request
+from llmgw_dialects.crossing.holding import Kind, kinds
 from llmgw_dialects.losses import Losses
 
 
@@ -26,6 +27,15 @@ class Leg:
     target: str
     profile: Profile
     losses: Losses
+    _looked: tuple[object, ...] = field(default=(), init=False)
+    _kinds: frozenset[Kind] = field(default=frozenset(), init=False)
+
+    def holds(self, prompt: Prompt, *wanted: Kind) -> bool:
+        """Whether a prompt has anything of these kinds (``holding.kinds``)."""
+        looked = (prompt.items, prompt.tools, prompt.tool_choice)
+        if len(self._looked) != 3 or any(new is not old for new, old in zip(looked, self._looked, strict=True)):
+            self._looked, self._kinds = looked, kinds(prompt)
+        return not self._kinds.isdisjoint(wanted)
 
 
 Heard = tuple[type[Event] | Channel, ...]

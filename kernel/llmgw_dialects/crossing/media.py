@@ -55,6 +55,8 @@ class Media(Step):
 
     def prompt(self, prompt: Prompt) -> Prompt:
         """The prompt with such media."""
+        if not self.leg.holds(prompt, Image, Document, Audio, Video, SearchResult):
+            return prompt
         return revised(prompt, items=each(prompt.items, self._item))
 
     def _item(self, item: Item) -> Item:

@@ -40,11 +40,16 @@ class _Halves:
     results: set[str] = field(factory=set)
 
 
+_CONCERNED: Final = (ItemReference, Compaction, OpaqueItem, OpaquePart, ServerToolCall, ServerToolResult)
+
+
 class Opaque(Step):
     """Leaves out what another provider cannot read; a summary of ours is words, and stays."""
 
     def prompt(self, prompt: Prompt) -> Prompt:
         """The prompt without it."""
+        if not self.leg.holds(prompt, *_CONCERNED):
+            return prompt
         halves = _halves(prompt.items, self.leg.target)
         return revised(prompt, items=each(prompt.items, lambda item: self._item(item, halves)))
 

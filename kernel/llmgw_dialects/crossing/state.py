@@ -37,7 +37,9 @@ class State(Step):
     def prompt(self, prompt: Prompt) -> Prompt:
         """The prompt without it."""
         self._needed(prompt)
-        changes: dict[str, Any] = {"server_state": self._state(prompt), "items": each(prompt.items, self._item)}
+        changes: dict[str, Any] = {"server_state": self._state(prompt)}
+        if self.leg.holds(prompt, Compaction, ItemReference):
+            changes["items"] = each(prompt.items, self._item)
         if self.leg.target != RESPONSES:
             changes["include"] = frozenset()
         if prompt.cache.resource is not None:

@@ -35,6 +35,8 @@ class Toolsets(Step):
 
     def prompt(self, prompt: Prompt) -> Prompt:
         """The prompt with its changes applied, and flat names where the model knows no others."""
+        if not self.leg.holds(prompt, ToolSetChange, ConfigUpdate, Namespace, "namespace"):
+            return prompt
         prompt = self._settled(prompt)
         return prompt if self.leg.profile.namespaces else self._flattened(prompt)
 
