@@ -215,7 +215,7 @@ def _page(body: bytes) -> str:
     if not text.startswith("<"):
         return cleaned(text[:2000]).strip()
     title = _TITLE.search(text)
-    return f"an HTML page, titled “{cleaned(html.unescape(title[1]))}”" if title else "an HTML page"
+    return f"an HTML page, titled “{cleaned(html.unescape(title[1])).strip()}”" if title else "an HTML page"
 
 
 def cleaned(text: str) -> str:

@@ -143,8 +143,6 @@ def _read(arguments: str) -> Any:
     return json.loads(arguments)
 
 
-
-
 # ---- the client's next turn ---------------------------------------------------------------------
 
 

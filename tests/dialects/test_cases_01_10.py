@@ -11,7 +11,6 @@ from crossings import DIALECTS, MODELS, Asked, asked
 from oracles import Heard, goes_on, heard
 from wires import SIGNATURE, Call, Result, Say, Think, Turn, asks, frames, gave, model, named, replies, texts_of, told, user
 
-
 CUTS = (0, 1, 7, 64)
 SCHEMA = {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
 PATCH = "*** Begin Patch\n*** Update File: a.py\n@@\n-print('a')\n+print(\"b\\n\u2028é😀\")\n*** End Patch"
@@ -246,8 +245,13 @@ def test_case_07_codex_on_claude(stream: bool) -> None:
     one = asked("S", "A", CODEX, stream=stream)
     assert texts_of(one.body["system"]) == "You are Codex."
     assert one.body["tools"][1]["input_schema"]["required"] == ["input"]
-    reply = replies("A", Think("I must\npatch. ", SIGNATURE), "Now.", Call("toolu_1", "apply_patch", json.dumps({"input": PATCH})),
-                    stream=stream)  # fmt: skip
+    reply = replies(
+        "A",
+        Think("I must\npatch. ", SIGNATURE),
+        "Now.",
+        Call("toolu_1", "apply_patch", json.dumps({"input": PATCH})),
+        stream=stream,
+    )
     said = answer(one, reply, stream=stream, front="S")
     if stream:
         kinds = [item["type"] for item in codex_accepts(one.answered(reply))]
@@ -313,7 +317,7 @@ def test_case_09_codex_on_chat(stream: bool, usage: bool) -> None:
 @pytest.mark.parametrize("back", ["C", "A", "G"])
 def test_case_10_patches_are_byte_exact(back: str, stream: bool, spelled: bool) -> None:
     """S→C/A/G: quotes, backslashes, line separators and surrogate pairs of a patch arrive, and come back wrapped the same."""
-    text = PATCH + '\n\\u0041 \\\\ "q" \t\r\n\u2029\x7f𝒳'
+    text = PATCH + '\n\\u0041 \\\\ "q" \t\r\n\u2029\x7f\U0001d4b3'
     one = asked("S", back, CODEX, stream=stream)
     ident = {"C": "call_1", "A": "toolu_1", "G": "g1"}[back]
     reply = replies(back, Call(ident, "apply_patch", json.dumps({"input": text}, ensure_ascii=spelled)), stream=stream)

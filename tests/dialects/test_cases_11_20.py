@@ -99,7 +99,7 @@ def test_case_12_a_stream_that_breaks_off(front: str, back: str) -> None:
         got = there.answered(cut, cut=size)
         assert b"Hello" in got and LAST_WORDS[front] not in got and b'"finish_reason":"stop"' not in got
         assert b"error" in got or b"failed" in got
-        with pytest.raises(RAISED[front]) if front != "S" else pytest.raises(Exception):  # noqa: B017, PT011 -- the helper's own RuntimeError
+        with pytest.raises(RAISED[front]) if front != "S" else pytest.raises(Exception):
             heard(front, got, stream=True)
 
 

@@ -25,14 +25,29 @@ def test_case_21_empty_texts() -> None:
     body = asks("A", [], {"Read": SCHEMA}) | {
         "system": [{"type": "text", "text": "Rules."}, {"type": "text", "text": "", **MARK}],
         "messages": [
-            {"role": "user", "content": [{"type": "text", "text": ""}, {"type": "text", "text": "go"}, {"type": "text", "text": " \n"}]},
-            {"role": "assistant", "content": [{"type": "text", "text": ""}, {"type": "tool_use", "id": "c1", "name": "Read", "input": {}},
-                                              {"type": "tool_use", "id": "c2", "name": "Read", "input": {}}]},
-            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": ""},
-                                         {"type": "tool_result", "tool_use_id": "c2"},
-                                         {"type": "text", "text": "on"}, {"type": "text", "text": "", **MARK}]},
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": ""}, {"type": "text", "text": "go"}, {"type": "text", "text": " \n"}],
+            },
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "text", "text": ""},
+                    {"type": "tool_use", "id": "c1", "name": "Read", "input": {}},
+                    {"type": "tool_use", "id": "c2", "name": "Read", "input": {}},
+                ],
+            },
+            {
+                "role": "user",
+                "content": [
+                    {"type": "tool_result", "tool_use_id": "c1", "content": ""},
+                    {"type": "tool_result", "tool_use_id": "c2"},
+                    {"type": "text", "text": "on"},
+                    {"type": "text", "text": "", **MARK},
+                ],
+            },
         ],
-    }  # fmt: skip
+    }
     there = asked("A", "C", body, model="gpt-5.6").body
     parts = [part for message in there["messages"] if isinstance(message.get("content"), list) for part in message["content"]]
     assert all(part["text"].strip() for part in parts if part["type"] == "text")
@@ -48,12 +63,19 @@ def test_case_22_empty_and_missing() -> None:
     body = asks("C", [], {"Read": SCHEMA}) | {
         "messages": [
             {"role": "user", "content": "go"},
-            {"role": "assistant", "content": "", "tool_calls": [
-                {"id": ident, "type": "function", "function": {"name": "Read", "arguments": "{}"}} for ident in ("c1", "c2", "c3")]},
-            {"role": "tool", "tool_call_id": "c3", "content": "three"}, {"role": "tool", "tool_call_id": "c1", "content": "one"},
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [
+                    {"id": ident, "type": "function", "function": {"name": "Read", "arguments": "{}"}}
+                    for ident in ("c1", "c2", "c3")
+                ],
+            },
+            {"role": "tool", "tool_call_id": "c3", "content": "three"},
+            {"role": "tool", "tool_call_id": "c1", "content": "one"},
             {"role": "user", "content": "on"},
         ]
-    }  # fmt: skip
+    }
     there = asked("C", "A", body)
     asking, calling, results = there.body["messages"]
     assert (asking["role"], calling["role"], results["role"]) == ("user", "assistant", "user")
@@ -73,8 +95,10 @@ def test_case_22_empty_and_missing() -> None:
 def test_case_23_max_tokens(front: str, given: int | None, sent: int) -> None:
     """any→A: the model's default where nothing is said; what is said is lowered only to what the model can give."""
     named: dict[str, Any] = {
-        "C": {"max_completion_tokens": given}, "S": {"max_output_tokens": given}, "G": {"generationConfig": {"maxOutputTokens": given}},
-    }  # fmt: skip
+        "C": {"max_completion_tokens": given},
+        "S": {"max_output_tokens": given},
+        "G": {"generationConfig": {"maxOutputTokens": given}},
+    }
     there = asked(front, "A", asks(front, HELLO, **(named[front] if given else {})), model="claude-sonnet-4-5")
     assert there.body["max_tokens"] == sent
     assert ("max_output" in there.features) == (given not in (None, sent))
@@ -95,9 +119,14 @@ def test_case_24_a_probe(stop: str, stream: bool) -> None:
     assert f'"finish_reason":"{"stop" if stop == "end" else "length"}"'.encode() in got and b"Hi" in got
 
 
-@pytest.mark.parametrize(("name", "sent"), [
-    ("claude-sonnet-4-5", {"temperature": 0.7}), ("claude-opus-4-7", {}), ("claude-3-5-haiku-20241022", {"temperature": 0.7, "top_p": 0.9}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ("claude-sonnet-4-5", {"temperature": 0.7}),
+        ("claude-opus-4-7", {}),
+        ("claude-3-5-haiku-20241022", {"temperature": 0.7, "top_p": 0.9}),
+    ],
+)
 def test_case_25_sampling(name: str, sent: dict[str, float]) -> None:
     """C→A: of a temperature and top_p as many are sent as the model takes, and the rest is noted."""
     there = asked("C", "A", asks("C", HELLO, temperature=0.7, top_p=0.9), model=name)
@@ -145,8 +174,15 @@ def schemas_in(schema: Any) -> list[dict[str, Any]]:
     """A schema and all that stand in it."""
     if not isinstance(schema, dict):
         return []
-    inner = [*schema.get("properties", {}).values(), *schema.get("$defs", {}).values(), *schema.get("anyOf", ()),
-             *schema.get("oneOf", ()), *schema.get("prefixItems", ()), schema.get("items"), schema.get("additionalProperties")]  # fmt: skip
+    inner = [
+        *schema.get("properties", {}).values(),
+        *schema.get("$defs", {}).values(),
+        *schema.get("anyOf", ()),
+        *schema.get("oneOf", ()),
+        *schema.get("prefixItems", ()),
+        schema.get("items"),
+        schema.get("additionalProperties"),
+    ]
     return [schema, *(found for one in inner for found in schemas_in(one))]
 
 
@@ -238,5 +274,8 @@ def test_case_30_namespaces(back: str, stream: bool) -> None:
 
 def test_case_30_a_chosen_tool_of_a_namespace() -> None:
     """S→A: a tool that is chosen by its namespace is chosen by its flat name."""
-    body = asks("S", HELLO) | {"tools": SPACES, "tool_choice": {"type": "function", "name": "mcp__git__log", "namespace": "mcp__git"}}
+    body = asks("S", HELLO) | {
+        "tools": SPACES,
+        "tool_choice": {"type": "function", "name": "mcp__git__log", "namespace": "mcp__git"},
+    }
     assert asked("S", "A", body).body["tool_choice"] == {"type": "tool", "name": "mcp__git__log"}

@@ -114,6 +114,16 @@ def test_case_32_calls_without_ids_are_matched_by_order(back: str) -> None:
     assert told(back, one.body).calls == told(back, asked("G", back, longer).body).calls
 
 
+@pytest.mark.parametrize("back", "ACS")
+def test_case_32_results_that_name_nothing_are_matched_by_order(back: str) -> None:
+    """Neither an id nor a function: the first result is the first call's, though the calls have ids."""
+    calls = tuple(Call(f"c{at}", "f", json.dumps({"a": at})) for at in range(3))
+    results = (Result("", f"result {at}", name="") for at in range(3))
+    body = asked("G", back, asks("G", User(), Assistant("", calls), *results, tools=("f",))).body
+
+    assert [({"a": at}, f"result {at}") for at in range(3)] == matched(back, body)
+
+
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("back", "ACS")

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 Json = dict[str, Any]
 USAGE = {"prompt": 100, "cached": 60, "written": 10, "answer": 20, "thought": 8}
@@ -483,9 +483,7 @@ def _item_events(one: Any, item: Json, number: int) -> list[Json]:
             at |= {"content_index": 0}
             part = item["content"][0]
             out.append({"type": "response.content_part.added", **at, "part": {**part, "text": ""}})
-            out += [
-                {"type": "response.output_text.delta", **at, "delta": piece, "logprobs": []} for piece in pieces(one.text)
-            ]
+            out += [{"type": "response.output_text.delta", **at, "delta": piece, "logprobs": []} for piece in pieces(one.text)]
             out.append({"type": "response.output_text.done", **at, "text": one.text, "logprobs": []})
             out.append({"type": "response.content_part.done", **at, "part": part})
         case Think() if one.text:
@@ -517,7 +515,7 @@ def _from_anthropic(parts: list[Any], stop: str, stream: bool, usage: Json | Non
     begun = {**head, "content": [], "stop_reason": None, "usage": {**counted, "output_tokens": 1}}
     events: list[Json] = [{"type": "message_start", "message": begun}, {"type": "ping"}]
     for number, one in enumerate(parts):
-        block = _block(one)
+        block = _block(evolve(one, arguments="{}") if isinstance(one, Call) else one)
         deltas: list[Json] = []
         match one:
             case Say():
@@ -529,7 +527,6 @@ def _from_anthropic(parts: list[Any], stop: str, stream: bool, usage: Json | Non
                 block = {**block, "thinking": "", "signature": ""}
             case Call():
                 deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in ["", *pieces(one.arguments)]]
-                block = {**block, "input": {}}
         events.append({"type": "content_block_start", "index": number, "content_block": block})
         events += [{"type": "content_block_delta", "index": number, "delta": delta} for delta in deltas]
         events.append({"type": "content_block_stop", "index": number})

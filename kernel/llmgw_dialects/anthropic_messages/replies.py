@@ -119,7 +119,7 @@ class MessageReader:
         """What nearly every frame says, found without looking at all that it might: more of a text."""
         if tree.get("type") != "content_block_delta":
             return None
-        delta, block = tree.get("delta"), self._open.get(tree.get("index", -1))
+        delta, block = tree.get("delta"), self._open.get(_index(tree))
         if block is None or block.kind != "text" or not isinstance(delta, dict) or delta.get("type") != "text_delta":
             return None
         text = delta.get("text")

@@ -127,7 +127,7 @@ class MessageStreamWriter(StreamWriter):
             case Error():
                 return framed(error_body(event.error))
             case Progress():
-                return self.keep_alive
+                return self._opened() + self.keep_alive  # nothing comes before a message starts
             case Raw():
                 return self._raw(event)
             case _ if getattr(event, "choice", 0) == 0 and (index := _index(event)) is not None:

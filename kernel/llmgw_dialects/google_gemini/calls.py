@@ -104,8 +104,9 @@ class Open:
         match = match or ([] if ident else [call for call in self._calls if call.name == name] or self._calls)
         if not match:
             return ident or minted("call_", path, name)
-        self._calls.remove(match[0])
-        return match[0].call_id
+        found = match[0]
+        self._calls.remove(found)
+        return found.call_id
 
 
 def read_result(value: dict[str, Any], path: Path, turn: int, waiting: Open) -> ToolResult:
