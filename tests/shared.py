@@ -73,8 +73,19 @@ def error_in(body: Any) -> dict[str, Any]:
     """The error in a body that must be exactly OpenAI's, and must not tell of the machine or the code."""
     assert isinstance(body, dict), body
     assert ["error"] == list(body)
-    error: dict[str, Any] = body["error"]
-    assert {"message", "type", "param", "code"} == error.keys()
+    assert {"message", "type", "param", "code"} == body["error"].keys()
+    return _errors(body["error"])
+
+
+def error_for_all(body: Any) -> dict[str, Any]:
+    """The error in a body for a client whose dialect nobody knows: each of the four finds its own in it."""
+    assert isinstance(body, dict), body
+    assert {"error", "type", "request_id"} == body.keys() and "error" == body["type"]
+    assert {"message", "type", "param", "code", "status"} <= body["error"].keys()
+    return _errors(body["error"])
+
+
+def _errors(error: dict[str, Any]) -> dict[str, Any]:
     assert isinstance(error["message"], str) and error["message"]
     assert isinstance(error["type"], str) and error["type"]
     assert isinstance(error["param"], str | None)

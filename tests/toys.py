@@ -153,7 +153,7 @@ class Abroad(Toy):
 
 @define(eq=False)
 class Crossway:
-    """Says on the way in what was kept under ``word``, keeps the reply's last word, and ends the reply where it says ``STOP``."""
+    """Says on the way in what was kept under ``word``, keeps what the reply says, and ends the reply where it says ``STOP``."""
 
     asked: Request
     profile: Profile
@@ -173,9 +173,10 @@ class Crossway:
 
     def back(self, event: Event) -> Iterable[Event]:
         if isinstance(event, BlockDelta):
-            if event.fragment == "STOP":
-                return ending()
-            self.kept["word"] = event.fragment
+            said, stop, _ = event.fragment.partition("STOP")
+            self.kept["word"] = self.kept.get("word", "") + said
+            if stop:
+                return [*([evolve(event, fragment=said)] if said else []), *ending()]
         return [event]
 
     def further(self) -> Request | None:

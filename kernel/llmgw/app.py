@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from llmgw.errors import (
 )
 from llmgw.events import Error, Events, ResponseEnd, cut_short
 from llmgw.exchange import ClientLeft, ClientStalled, Exchange
-from llmgw.model import Loss, Request
+from llmgw.model import Loss, ModelInfo, Request
 from llmgw.nearest import nearest
 from llmgw.stages import Dialect, Endpoint, Head, Writer
 from llmgw.version import VERSION
@@ -57,10 +57,11 @@ async def handle(
         claimed = next((one for one in (endpoint, *rivals) if one.dialect.claims(head)), None)
         endpoint, rivals = claimed or endpoint, () if claimed else rivals
     exchange = _begin(gateway, endpoint.dialect, head, request)
+    exchange.rivals = [one.dialect for one in rivals]
     client = Client(exchange, request)
     outcome: BaseException | None = None
     try:
-        await _answer(exchange, client, endpoint, [one.dialect for one in rivals])
+        await _answer(exchange, client, endpoint)
     except GatewayError as error:
         outcome = error
     except asyncio.CancelledError as left:
@@ -130,13 +131,13 @@ def _log(exchange: Exchange, client: Client, outcome: BaseException | None) -> N
     )
 
 
-async def _answer(exchange: Exchange, client: Client, endpoint: Endpoint, rivals: Sequence[Dialect]) -> None:
+async def _answer(exchange: Exchange, client: Client, endpoint: Endpoint) -> None:
     gateway, operation = exchange.gateway, endpoint.operation
     if gateway.implements("open_observer"):
         pipeline.open_observers(exchange)
     await authenticate(exchange)
     if operation in ("models", "model"):
-        await client.reply(await _models(exchange, operation, rivals))
+        await client.reply(await _models(exchange, operation))
         return
     if operation == "info":
         await client.reply(_info(gateway, endpoint))
@@ -171,28 +172,38 @@ def _info(gateway: Gateway, endpoint: Endpoint) -> web.Response:
     return web.Response(body=jsons.dumps(body), content_type="application/json")
 
 
-async def _models(exchange: Exchange, operation: str, rivals: Sequence[Dialect]) -> web.Response:
+async def _models(exchange: Exchange, operation: str) -> web.Response:
     models = await exchange.gateway.models()
-    dialects = [exchange.dialect, *rivals]
     if operation == "models":
-        return _agreed([dialect.write_models(models) for dialect in dialects])
-    asked = exchange.head.match["id"]
+        return _listing(exchange, lambda dialect: dialect.write_models(models))
+    model = _asked_for(exchange.head.match["id"], models)
+    return _listing(exchange, lambda dialect: dialect.write_model(model))
+
+
+def _asked_for(asked: str, models: Sequence[ModelInfo]) -> ModelInfo:
     for model in models:
         if asked in (model.id, model.id.partition(":")[2]):
-            return _agreed([dialect.write_model(model) for dialect in dialects])
+            return model
     close = nearest(asked, [model.id for model in models])
     hint = f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
     raise ModelNotFound(f"No list of models has '{asked}'.{hint}")
 
 
-def _agreed(bodies: Sequence[bytes]) -> web.Response:
-    """One body in which each dialect's clients find what they look for: nobody can tell which of them has asked."""
-    if len(bodies) == 1:
-        return web.Response(body=bodies[0], content_type="application/json")
+def _listing(exchange: Exchange, write: Callable[[Dialect], bytes]) -> web.Response:
+    return web.Response(body=_agreed(exchange, write), content_type="application/json")
+
+
+def _agreed(exchange: Exchange, write: Callable[[Dialect], bytes]) -> bytes:
+    """One body in which each dialect's clients find what they look for, where nobody can tell which of them has asked.
+
+    Where they use one name for two things, the front-end that was added last goes before.
+    """
+    if not exchange.rivals:
+        return write(exchange.dialect)
     body: Any = {}
-    for one in bodies:
-        body = _united(body, jsons.loads(one))
-    return web.Response(body=jsons.dumps(body), content_type="application/json")
+    for dialect in (exchange.dialect, *exchange.rivals):
+        body = _united(jsons.loads(write(dialect)), body)
+    return jsons.dumps(body)
 
 
 def _united(one: Any, other: Any) -> Any:
@@ -325,7 +336,7 @@ class Client:
                 pass
         with suppress(ClientLeft):  # nobody is there to hear of it
             if self.response is None:
-                await self.reply(error_response(self.exchange, error, stream=self._stream))
+                await self.reply(error_response(self.exchange, error))
             elif not self._ended and self._writer is not None:  # else what failed was only the clearing up
                 await self._fail_inside(self._writer, Error(error=error))
 
@@ -417,15 +428,14 @@ def reply_headers(exchange: Exchange) -> dict[str, str]:
     return headers
 
 
-def error_response(exchange: Exchange, error: GatewayError, *, stream: bool = False) -> web.Response:
+def error_response(exchange: Exchange, error: GatewayError) -> web.Response:
     """An error in the client's dialect; a provider's own words, byte by byte, if it spoke the same one.
 
-    That holds for an error in a 200 too, as some providers send it, if it has the form that was asked for.
+    An error that came in a 200 gets the status that it means: no client asks again after a success.
 
     Args:
         exchange: which failed before its response began.
         error: why.
-        stream: whether the client asked for a stream, and can read one.
     """
     dialect = exchange.dialect
     headers: dict[str, Any] = {"x-llmgw-exchange": exchange.id, **reply_headers(exchange)}
@@ -433,13 +443,15 @@ def error_response(exchange: Exchange, error: GatewayError, *, stream: bool = Fa
     content_type, status, body = "application/json", dialect.error_status(error), b""
     if upstream is not None and upstream.dialect == dialect.name:
         headers |= {name: value for name, value in upstream.headers.items() if dialect.passes(name)}
-        if upstream.status >= 400 or stream == upstream.content_type.startswith("text/event-stream"):
-            content_type, status, body = upstream.content_type, upstream.status, upstream.body
+        if upstream.status >= 400:
+            status = upstream.status
+        if upstream.status >= 400 or upstream.content_type.startswith("application/json"):
+            content_type, body = upstream.content_type, upstream.body
     if error.retry_after is not None:
         headers.setdefault("retry-after", f"{max(0.0, error.retry_after):.3f}".rstrip("0").rstrip("."))
     if isinstance(error, Unauthorized):
         headers["www-authenticate"] = "Bearer"
-    body = body or dialect.write_error(error)
+    body = body or _agreed(exchange, lambda dialect: dialect.write_error(error))
     if exchange.observers:
         exchange.saw("client", "out", body)
     return web.Response(status=status, body=body, headers=headers | {"content-type": content_type})

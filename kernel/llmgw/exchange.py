@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import define, field
@@ -61,6 +61,7 @@ class Exchange:
         attempts: targets tried so far.
         losses: what did not come across as it was.
         reply_headers: of the provider, those that the client's dialect lets through.
+        rivals: further dialects that the client may speak, where nothing it has said yet tells which.
         notes: what plugins want to tell each other or the log; keys are ``plugin.word``.
     """
 
@@ -76,6 +77,7 @@ class Exchange:
     attempts: list[Target] = field(factory=list)
     losses: list[Loss] = field(factory=list)
     reply_headers: Mapping[str, str] = field(factory=dict, repr=False)
+    rivals: Sequence[Dialect] = field(default=(), repr=False)
     notes: dict[str, Any] = field(factory=dict, repr=False)
 
     observers: list[Observer] = field(factory=list, repr=False)

@@ -141,8 +141,11 @@ def _refuse(gateway: Gateway, port: int | None, request: web.BaseRequest, error:
 def _passer_by(gateway: Gateway, request: web.BaseRequest, port: int | None = None) -> Exchange:
     """What a request beside the pipeline is, so that plugins can tell who is calling: an exchange that nobody counts."""
     head = Head(request.method, request.path, {}, request.query, request.headers)
-    first = next((endpoint for endpoint in gateway.endpoints if endpoint.port == port), gateway.endpoints[0])
-    return Exchange(gateway, first.dialect, head, request.remote or "")
+    here = [endpoint for endpoint in gateway.endpoints if endpoint.port == port] or gateway.endpoints
+    here = [endpoint for endpoint in here if endpoint.path == request.path] or here
+    dialects = list(dict.fromkeys(endpoint.dialect for endpoint in here))
+    dialects = [dialect for dialect in dialects if dialect.claims(head)][:1] or dialects
+    return Exchange(gateway, dialects[0], head, request.remote or "", rivals=dialects[1:])
 
 
 class _Connection(web.RequestHandler):

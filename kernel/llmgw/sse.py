@@ -39,9 +39,9 @@ class Splitter:
         """
         if not self._rest:
             if data.endswith(b"\n\n") and b"\r" not in data and not data.endswith(b"\n\n\n"):
-                return data  # as nearly always: providers send whole frames
-            if data.endswith(b"\r\n\r\n") and not data.endswith(b"\n\r\n\r\n"):
-                return data  # as Google does
+                return data  # as nearly always: whole frames come
+            if data.endswith(b"\r\n\r\n") and not data.endswith((b"\n\r\n\r\n", b"\r\r\n\r\n")):
+                return data  # or these
         else:
             self._rest.append(data)
             seam = self._rest[-2][-4:] + data

@@ -17,7 +17,7 @@ import pytest
 
 from llmgw_testing import RunningGateway, whole
 from tests.bad_input.place import CHAT, Place, only, post, responses, values
-from tests.shared import answer, error_in, question, text_of, until
+from tests.shared import answer, error_for_all, error_in, question, text_of, until
 
 GatewayMaker = Callable[..., Awaitable[RunningGateway]]
 PlaceMaker = Callable[..., Awaitable[Place]]
@@ -217,7 +217,7 @@ async def test_unknown_model_retrieved(place: Place, path: str) -> None:
 
     status, body = await place.gateway.get(f"/v1/models/{path}")
 
-    assert (404, "model_not_found") == (status, error_in(body)["code"])
+    assert (404, "model_not_found") == (status, error_for_all(body)["code"])
 
 
 # ---- strange, and yet good ----------------------------------------------------------------------
@@ -512,7 +512,7 @@ async def test_not_http(place: Place, garbage: bytes) -> None:
     data = await place.talk(garbage)
 
     assert (400, "application/json") == (only(data).status, only(data).headers["content-type"]), data.decode()
-    assert "HTTP" in error_in(only(data).json)["message"]
+    assert "HTTP" in error_for_all(only(data).json)["message"]
 
 
 async def test_pipelined(place: Place) -> None:
@@ -565,7 +565,7 @@ async def test_unknown_path(place: Place, path: str, hint: str) -> None:
     said = only(await place.talk(f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode()))
 
     assert (404, "application/json") == (said.status, said.headers["content-type"])
-    error = error_in(said.json)
+    error = error_for_all(said.json)
     assert hint in error["message"]
     assert 2000 > len(error["message"])
 
@@ -586,7 +586,8 @@ async def test_wrong_method(place: Place, method: str, path: str, use: str) -> N
     said = only(await place.talk(f"{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode()))
 
     assert (405, "application/json") == (said.status, said.headers["content-type"])
-    assert f"use {use}" in error_in(said.json)["message"]
+    error = (error_in if path == CHAT else error_for_all)(said.json)
+    assert f"use {use}" in error["message"]
     assert use in said.headers["allow"]
 
 

@@ -361,9 +361,7 @@ def test_case_60_any_reply_crosses(front: str, back: str) -> None:
     law()
 
 
-SILENT = [
-    ("", [], kind) for kind in (None, "end", "max_tokens", "refusal", "content_filter", "stop_sequence", "context_window")
-]
+SILENT = [("", [], kind) for kind in (None, "end", "max_tokens", "refusal", "content_filter", "stop_sequence", "context_window")]
 """Ends of a reply that says nothing."""
 
 

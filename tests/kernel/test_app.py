@@ -614,11 +614,11 @@ async def test_who_claims_a_shared_path_is_answered_in_its_own(toybox: Toybox, d
 
 
 async def test_else_all_are_answered_together(toybox: Toybox) -> None:
-    """One body has what each dialect's clients look for; where two say different things of one field, the first goes before."""
+    """One body has what each dialect's clients look for; where two say different things of one field, the last goes before."""
     async with run_gateway(toybox.deployment(lists(TOY, PAIRS, KIN))) as running:
-        united = {"models": ["toy:m"], "data": [{"kin": "toy:m", "pair": "toy:m"}], "more": False}
+        united = {"models": ["kin of toy:m"], "data": [{"kin": "toy:m", "pair": "toy:m"}], "more": False}
         assert (200, united) == await running.get("/models")
-        assert (200, {"model": "toy:m", "pair": "toy:m", "id": "toy:m"}) == await running.get("/models/m")
+        assert (200, {"model": "kin", "pair": "toy:m", "id": "toy:m"}) == await running.get("/models/m")
         assert (404, "model_not_found") == ((got := await running.get("/models/x"))[0], got[1]["kind"])
 
 

@@ -570,4 +570,4 @@ async def test_a_reload_opens_no_port(toybox: Toybox, caplog: pytest.LogCaptureF
         assert "the port of a front-end has changed, which takes effect only when llmgw is started again" in caplog.text
         assert (200, {"said": "Hello"}) == await running.post({"model": "m"}, "/toy")
         status, body = await other.post({"model": "m"}, "/kin")
-        assert (404, "There is no /kin here. Served are: nothing at this port any more.") == (status, body["error"])
+        assert (404, "There is no /kin here. Served are: nothing at this port any more.") == (status, body["kin"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import socket
 import ssl
@@ -12,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
 from aioresponses import aioresponses
-from attrs import define
+from attrs import define, evolve
 
 from llmgw import jsons, transport
 from llmgw.errors import (
@@ -24,7 +25,7 @@ from llmgw.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from llmgw.events import BlockDelta, BlockStart, BlockStop, Event, Raw, ResponseEnd, ResponseStart, Stop
+from llmgw.events import BlockDelta, BlockStart, BlockStop, Event, Raw, ResponseEnd, ResponseStart, Stop, Usage, UsageUpdate
 from llmgw.exchange import Exchange
 from llmgw.model import Loss, Message, ModelInfo, Profile, Request, Text
 from llmgw.stages import Dialect, Observer, Operation, Principal, Target
@@ -510,8 +511,8 @@ def callers() -> type:
     return plugin(authenticate=authenticate)
 
 
-@pytest.mark.parametrize("answer", [HELLO, whole({"said": "lo"})])
-async def test_what_a_crossing_keeps_is_its_callers(toybox: Toybox, provider: Provider, answer: Any) -> None:
+@pytest.mark.parametrize(("answer", "word"), [(HELLO, "Hello"), (whole({"said": "lo"}), "lo")])
+async def test_what_a_crossing_keeps_is_its_callers(toybox: Toybox, provider: Provider, answer: Any, word: str) -> None:
     """A later request of the same caller is given it, one of another caller is not."""
     provider.answers(answer)
     names = ["ada", "ada", "bob", "ada:2", "bob"]
@@ -519,7 +520,7 @@ async def test_what_a_crossing_keeps_is_its_callers(toybox: Toybox, provider: Pr
         for name in names:
             assert 200 == (await running.post({"model": "m", "say": "Hi"}, "/toy", caller=name))[0]
 
-    assert ["Hi", "Hi(lo)", "Hi", "Hi", "Hi(lo)"] == [seen.json["say"] for seen in provider.seen]
+    assert ["Hi", f"Hi({word})", "Hi", "Hi", f"Hi({word})"] == [seen.json["say"] for seen in provider.seen]
 
 
 async def test_callers_names_do_not_run_together(toybox: Toybox, provider: Provider) -> None:
@@ -542,7 +543,7 @@ async def test_it_is_kept_before_the_client_has_the_end(toybox: Toybox, provider
             async for event in events:
                 if isinstance(event, ResponseEnd):
                     break
-            assert "lo" == await gateway.state.get(transport._key(exchange(gateway), "word"))
+            assert "Hello" == await gateway.state.get(transport._key(exchange(gateway), "word"))
 
 
 async def test_of_a_reply_that_broke_off_it_is_kept_too(toybox: Toybox, provider: Provider) -> None:
@@ -565,7 +566,7 @@ async def test_refused_state_is_not_kept_any_longer(toybox: Toybox, provider: Pr
         for _ in range(2):
             assert 200 == (await running.post({"model": "m", "say": "Hi", "state": ["s"]}, "/toy"))[0]
 
-    assert ["Hi", "Hi(lo)", "Hi"] == [seen.json["say"] for seen in provider.seen]
+    assert ["Hi", "Hi(Hello)", "Hi"] == [seen.json["say"] for seen in provider.seen]
 
 
 @pytest.mark.parametrize("asked", [True, False])
@@ -588,8 +589,30 @@ async def test_frames_of_another_dialect_are_never_relayed(toybox: Toybox, provi
         one = exchange(gateway)
         events = [event async for event in gateway.backends["toy"].stream(one, Target("toy", "m"), request())]
 
-    assert ["Hel", "lo"] == [event.fragment for event in events if isinstance(event, BlockDelta)]
+    assert "Hello" == "".join(event.fragment for event in events if isinstance(event, BlockDelta))
     assert not any(isinstance(event, Raw) for event in events)
+
+
+def test_what_came_in_one_read_is_one_piece() -> None:
+    """Neighbouring pieces of one block are joined, those of two never, and of several counts the last stands."""
+    one, other = (functools.partial(BlockDelta, index=index, channel="text") for index in (0, 1))
+    thought = BlockDelta(index=0, channel="reasoning", fragment="hm")
+    counts = [UsageUpdate(usage=Usage(output_total=count)) for count in (1, 2)]
+    came = [
+        one(fragment="a"),
+        counts[0],
+        one(fragment="b"),
+        other(fragment="c"),
+        counts[1],
+        thought,
+        one(fragment="d"),
+        BlockStop(index=0),
+    ]
+
+    joint = list(transport.joined(came))
+
+    assert [one(fragment="ab"), other(fragment="c"), thought, one(fragment="d"), counts[1], BlockStop(index=0)] == joint
+    assert [] == list(transport.joined([]))
 
 
 @pytest.mark.parametrize("refusing", [True, False])
@@ -600,9 +623,10 @@ async def test_a_reply_may_be_continued(toybox: Toybox, provider: Provider, monk
         return self.asked.with_prompt(items=(Message(role="user", parts=(Text(self.more.pop()),)),)) if self.more else None
 
     def back(self: Crossway, event: Event) -> Iterable[Event]:
-        if isinstance(event, BlockDelta) and event.fragment == "MORE":
+        if isinstance(event, BlockDelta) and event.fragment.endswith("MORE"):
             self.more.append("Go on")
-            return []
+            said = event.fragment.removesuffix("MORE")
+            return [evolve(event, fragment=said)] if said else []
         started = self.found.setdefault("started", "") if isinstance(event, ResponseStart | BlockStart) else ""
         if started or (self.more and isinstance(event, BlockStop | Stop | ResponseEnd)):
             return []

@@ -456,12 +456,14 @@ async def test_error_in_a_200(sdk: Sdk, provider: Provider, streaming: bool, sai
 
 
 async def test_error_body_in_a_200(sdk: Sdk, provider: Provider) -> None:
-    """A whole error with 200 reaches the SDK's user as the provider sent it, as it would without a gateway."""
+    """A whole error with 200 raises, too, with all that the provider says of it."""
     provider.answers(whole(REFUSAL))
 
-    said = await sdk.create(stream=False)
+    with pytest.raises(openai.APIStatusError) as raised:
+        await sdk.create(stream=False)
 
-    assert REFUSAL["error"] == said.model_extra["error"]
+    assert raised.value.status_code >= 400
+    assert REFUSAL["error"] == raised.value.body
 
 
 @pytest.mark.parametrize(
