@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import anthropic
-import httpx2 as httpx  # what the SDKs speak through
 import openai
 from attrs import field, frozen
 from google import genai
-from google.genai import types
+from sdk_oracles import answering, sdk
 
 
 @frozen
@@ -52,28 +49,14 @@ RAISED: dict[str, type[Exception]] = {
 """What the SDKs raise for a provider's error."""
 
 
-def answering(data: bytes, stream: bool, status: int = 200) -> httpx.Client:
-    """An HTTP client to which this is answered, whatever it asks."""
-    kind = "text/event-stream" if stream and status == 200 else "application/json"
-    headers = {"content-type": kind}
-    return httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(status, content=data, headers=headers)))
-
-
-@contextmanager
-def openai_client(data: bytes, stream: bool) -> Iterator[openai.OpenAI]:
-    """OpenAI's SDK, with that answer."""
-    with answering(data, stream) as http:
-        yield openai.OpenAI(api_key="k", base_url="http://x/v1", max_retries=0, http_client=http)
-
-
 def _chat(data: bytes, stream: bool) -> Heard:
     asked: Any = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
-    with openai_client(data, stream) as sdk:
+    with sdk("C", answering(data, stream=stream)) as client:
         if stream:
-            with sdk.chat.completions.stream(**asked) as events:
+            with client.chat.completions.stream(**asked) as events:
                 completion: Any = events.get_final_completion()
         else:
-            completion = sdk.chat.completions.create(**asked)
+            completion = client.chat.completions.create(**asked)
     [choice] = completion.choices
     message = choice.message
     calls = [
@@ -88,12 +71,12 @@ def _chat(data: bytes, stream: bool) -> Heard:
 
 
 def _responses(data: bytes, stream: bool) -> Heard:
-    with openai_client(data, stream) as sdk:
+    with sdk("S", answering(data, stream=stream)) as client:
         if stream:
-            with sdk.responses.stream(model="m", input="hi") as events:
+            with client.responses.stream(model="m", input="hi") as events:
                 response: Any = events.get_final_response()
         else:
-            response = sdk.responses.create(model="m", input="hi")
+            response = client.responses.create(model="m", input="hi")
     calls: list[tuple[str | None, str, Any]] = []
     thoughts = ""
     for item in response.output:
@@ -110,13 +93,12 @@ def _responses(data: bytes, stream: bool) -> Heard:
 
 def _anthropic(data: bytes, stream: bool) -> Heard:
     asked: Any = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
-    with answering(data, stream) as http:
-        sdk = anthropic.Anthropic(api_key="k", base_url="http://x", max_retries=0, http_client=http)
+    with sdk("A", answering(data, stream=stream)) as client:
         if stream:
-            with sdk.messages.stream(**asked) as events:
+            with client.messages.stream(**asked) as events:
                 message: Any = events.get_final_message()
         else:
-            message = sdk.messages.create(**asked)
+            message = client.messages.create(**asked)
     text = "".join(block.text for block in message.content if block.type == "text")
     thoughts = "".join(block.thinking for block in message.content if block.type == "thinking")
     calls = [(block.id, block.name, block.input) for block in message.content if block.type == "tool_use"]
@@ -124,12 +106,11 @@ def _anthropic(data: bytes, stream: bool) -> Heard:
 
 
 def _gemini(data: bytes, stream: bool) -> Heard:
-    with answering(data, stream) as http:
-        sdk = genai.Client(api_key="k", http_options=types.HttpOptions(base_url="http://x", httpx_client=http))
+    with sdk("G", answering(data, stream=stream)) as client:
         if stream:
-            chunks: list[Any] = list(sdk.models.generate_content_stream(model="m", contents="hi"))
+            chunks: list[Any] = list(client.models.generate_content_stream(model="m", contents="hi"))
         else:
-            chunks = [sdk.models.generate_content(model="m", contents="hi")]
+            chunks = [client.models.generate_content(model="m", contents="hi")]
     parts = [part for chunk in chunks for one in chunk.candidates or () for part in (one.content and one.content.parts) or ()]
     stops = [one.finish_reason.value for chunk in chunks for one in chunk.candidates or () if one.finish_reason]
     text = "".join(part.text for part in parts if part.text and not part.thought)

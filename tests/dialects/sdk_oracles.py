@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import anthropic
@@ -51,22 +52,32 @@ def heard(front: str, data: bytes, *, stream: bool) -> Heard:
     return _HEARERS[front](data, stream)
 
 
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
 @contextmanager
-def sdk(front: str, answer: Callable[[httpx.Request], httpx.Response]) -> Iterator[Any]:
+def sdk(front: str, answer: Answer) -> Iterator[Any]:
     """A client of the official SDK whose every request is answered so."""
-    transport = httpx.Client(transport=httpx.MockTransport(answer))
+    _answers.append(answer)
+    try:
+        yield _made(front)
+    finally:
+        _answers.pop()
+
+
+_answers: list[Answer] = []
+
+
+@cache  # a client costs 100 ms, most of them for certificates that nobody asks for
+def _made(front: str) -> Any:
+    transport = httpx.Client(transport=httpx.MockTransport(lambda request: _answers[-1](request)))
     match front:
         case "A":
-            made: Any = anthropic.Anthropic(api_key="k", base_url="http://x", max_retries=0, http_client=transport)
+            return anthropic.Anthropic(api_key="k", base_url="http://x", max_retries=0, http_client=transport)
         case "G":
-            options = google.HttpOptions(base_url="http://x", httpx_client=transport)
-            made = genai.Client(api_key="k", http_options=options)
+            return genai.Client(api_key="k", http_options=google.HttpOptions(base_url="http://x", httpx_client=transport))
         case _:
-            made = openai.OpenAI(api_key="k", base_url="http://x/v1", max_retries=0, http_client=transport)
-    try:
-        yield made
-    finally:
-        transport.close()
+            return openai.OpenAI(api_key="k", base_url="http://x/v1", max_retries=0, http_client=transport)
 
 
 def answering(data: bytes, *, stream: bool = False, status: int = 200, headers: dict[str, str] | None = None) -> Any:
