@@ -268,6 +268,16 @@ def test_what_a_call_carries_is_sealed_before_it() -> None:
     assert [] == losses
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_behind_a_thought_of_nothing_it_is_sealed_too(stream: bool) -> None:
+    """A thought that says nothing and carries nothing takes no call's carrier with it."""
+    signed = ToolCall(call_id="c", name="f", arguments="{}", carrier=GOOGLE)
+    made = [ResponseStart(), *unfolded(Text("a"), Reasoning(), signed), Stop(reason=StopReason("tool_use")), ResponseEnd()]
+    data = b"".join(map(DIALECT.writer(STREAM if stream else WHOLE).feed, made))
+    content = [one["content_block"] for one in objects(data) if "content_block" in one] if stream else json.loads(data)["content"]
+    assert ["text", "redacted_thinking", "tool_use"] == [one["type"] for one in content]
+
+
 def test_a_custom_call_is_wrapped_as_it_comes() -> None:
     """Free text is the one text of a function's input, escaped piece by piece."""
     events = [

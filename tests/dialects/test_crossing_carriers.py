@@ -79,7 +79,7 @@ def left(made: Any) -> tuple[Part, ...]:
 def test_only_the_issuer_reads(way: str, model: str, carrier: Carrier, kept: bool) -> None:
     """A thought stays where its model's family issued it; it goes elsewhere, with a loss, and never becomes text."""
     part = thought(carrier)
-    made = stepped(Carriers, way, history(part, Text("a"), call()), model=model)
+    made = stepped(Carriers, way, history(part, Text("a"), call()), model=model, takes_details=way == "AC")
     assert ((part,) if kept else ()) + (Text("a"), call()) == left(made)
     assert ([] if kept else [("reasoning.carrier", "dropped")]) == made.lost
 

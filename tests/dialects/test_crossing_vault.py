@@ -35,9 +35,9 @@ def kept(way: str, *parts: Part, model: str = "") -> dict[str, str]:
     return dict(made.step.kept)
 
 
-def again(way: str, store: dict[str, str], *parts: Part, model: str = "") -> tuple[Part, ...]:
+def again(way: str, store: dict[str, str], *parts: Part, model: str = "", **changes: Any) -> tuple[Part, ...]:
     """What becomes of these parts in the next request, with what is in the store."""
-    items: Any = stepped(Vault, way, asked(*parts), found=store, model=model).prompt.items
+    items: Any = stepped(Vault, way, asked(*parts), found=store, model=model, **changes).prompt.items
     found: tuple[Part, ...] = items[1].parts
     return found
 
@@ -107,7 +107,9 @@ def test_behind_chat_is_anybody() -> None:
     assert ["carrier:unknown:gpt-4:c", "carrier:google:gpt-4:c"] == stepped(Vault, "AC", asked(call("c"))).step.wanted
     details = Carrier(provider="unknown", kind="details", payload="[]", family="deepseek")
     store = kept("AC", Reasoning(raw_text=("hm",), carrier=details), call("c"), model="deepseek-v4")
-    assert (Reasoning(summary=("hm",), carrier=details), call("c")) == again("AC", store, call("c"), model="deepseek-v4")
+    back = (Reasoning(summary=("hm",), carrier=details), call("c"))
+    assert back == again("AC", store, call("c"), model="deepseek-v4", takes_details=True)
+    assert (call("c"),) == again("AC", store, call("c"), model="deepseek-v4")
 
 
 def test_what_is_asked_for_is_bounded() -> None:

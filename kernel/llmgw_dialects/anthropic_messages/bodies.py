@@ -96,10 +96,10 @@ class _Content:
 
     def blocks(self, parts: tuple[Part, ...]) -> list[JSON]:
         for number, part in enumerate(parts):
-            for block in self._part(part, number):
+            for block in (made := self._part(part, number)):
                 self._settle()
                 self._out.append(block)
-            if isinstance(part, Reasoning):
+            if isinstance(part, Reasoning) and made:
                 self._leave(part)
         self._settle()
         return self._out
@@ -135,8 +135,8 @@ class _Content:
         return [{"type": "thinking", "thinking": text, "signature": "" if slot is None else slot}]
 
     def _leave(self, part: Reasoning) -> None:
-        self._thinks = self._thinks or bool(self._out)
-        last = self._out[-1] if self._out else None
+        self._thinks = True
+        last = self._out[-1]
         if not self.own and part.carrier is None and isinstance(last, dict) and last.get("type") == "thinking" and thought(part):
             self._thought = last, thought(part)
 

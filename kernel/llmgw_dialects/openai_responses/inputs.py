@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import dropwhile
 from typing import Any
 
 from attrs import define, field
@@ -168,11 +169,16 @@ def split_instructions(items: Sequence[Item]) -> tuple[str | None, Sequence[Item
     Leading instructions go there if all of them are plain words, which most servers read best; one with a mark or a picture
     keeps all of them among the items, where marks have their place.
     """
+    items = list(dropwhile(_is_nothing, items))
     count = next((n for n, item in enumerate(items) if not isinstance(item, Instruction)), len(items))
     leading: list[Any] = list(items[:count])
     if not leading or not all(_is_plain(item) for item in leading):
         return None, items
     return "\n\n".join("".join(part.text for part in item.parts) for item in leading), items[count:]
+
+
+def _is_nothing(item: Item) -> bool:
+    return isinstance(item, Message) and item.role == "assistant" and not item.parts
 
 
 def _is_plain(item: Instruction) -> bool:
