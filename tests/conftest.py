@@ -16,8 +16,13 @@ import aiohttp
 import aioresponses
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 
 from tests.toys import Toybox
+
+# The same examples each time; ``pytest --hypothesis-profile=default`` looks for new ones.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.load_profile("same")
 
 # ---- what a test leaves behind ------------------------------------------------------------------
 

@@ -48,8 +48,9 @@ class Gemini(HttpBackend):
         return f"{self.base_url.rstrip('/')}/{self.version}/models?pageSize=1000"
 
     def url(self, target: Target, request: Request) -> str:
-        """The model and what is asked of it stand in the path."""
-        model = quote(target.model.removeprefix("models/"), safe="/:@")
+        """The model and what is asked of it stand in the path; as a client of this API named it, or without its collection."""
+        own = request.dialect == self.dialect.name
+        model = quote(target.model if own else target.model.removeprefix("models/"), safe="/:@")
         return f"{self.base_url.rstrip('/')}/{self.version}/models/{model}:{method(request)}"
 
     def profile_of(self, dialect: Dialect, model: str) -> Profile:

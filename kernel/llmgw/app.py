@@ -336,7 +336,7 @@ class Client:
                 pass
         with suppress(ClientLeft):  # nobody is there to hear of it
             if self.response is None:
-                await self.reply(error_response(self.exchange, error))
+                await self.reply(error_response(self.exchange, error, stream=self._stream))
             elif not self._ended and self._writer is not None:  # else what failed was only the clearing up
                 await self._fail_inside(self._writer, Error(error=error))
 
@@ -428,14 +428,16 @@ def reply_headers(exchange: Exchange) -> dict[str, str]:
     return headers
 
 
-def error_response(exchange: Exchange, error: GatewayError) -> web.Response:
+def error_response(exchange: Exchange, error: GatewayError, *, stream: bool = False) -> web.Response:
     """An error in the client's dialect; a provider's own words, byte by byte, if it spoke the same one.
 
-    An error that came in a 200 gets the status that it means: no client asks again after a success.
+    An error that came in a 200 stays one where the client's SDK would have found it there: in a body, or in a stream that began.
+    Else it gets the status that it means: no client asks again after a success.
 
     Args:
         exchange: which failed before its response began.
         error: why.
+        stream: whether the client asked for a stream.
     """
     dialect = exchange.dialect
     headers: dict[str, Any] = {"x-llmgw-exchange": exchange.id, **reply_headers(exchange)}
@@ -443,9 +445,10 @@ def error_response(exchange: Exchange, error: GatewayError) -> web.Response:
     content_type, status, body = "application/json", dialect.error_status(error), b""
     if upstream is not None and upstream.dialect == dialect.name:
         headers |= {name: value for name, value in upstream.headers.items() if dialect.passes(name)}
-        if upstream.status >= 400:
+        found = upstream.began if stream else upstream.content_type.startswith("application/json")
+        if own := upstream.status >= 400 or found:
             status = upstream.status
-        if upstream.status >= 400 or upstream.content_type.startswith("application/json"):
+        if own or upstream.content_type.startswith("application/json"):
             content_type, body = upstream.content_type, upstream.body
     if error.retry_after is not None:
         headers.setdefault("retry-after", f"{max(0.0, error.retry_after):.3f}".rstrip("0").rstrip("."))

@@ -60,6 +60,7 @@ class UpstreamReply:
         body: as received, decompressed.
         dialect: the dialect it is written in, so that a client of the same one gets these very bytes.
         content_type: of the body.
+        began: whether the body is a stream that began as a reply does, so that its readers look for errors in it.
     """
 
     status: int
@@ -67,6 +68,7 @@ class UpstreamReply:
     dialect: str
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     content_type: str = "application/json"
+    began: bool = False
 
 
 class GatewayError(Exception):

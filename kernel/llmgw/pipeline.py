@@ -109,7 +109,7 @@ async def count(exchange: Exchange, request: Request) -> Count:
     try:
         counted = await backend.count(exchange, target, request.with_model(target.model))
     except UpstreamError as error:
-        if error.status < 500 and error.status not in _UNCOUNTED:
+        if error.status < 500 and (error.status not in _UNCOUNTED or error.kind == "model_not_found"):
             raise
         log.info("%s: '%s' does not count tokens (%s), so they are estimated", exchange.id, target.backend, error.message)
         counted = None

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from llmgw import jsons
+from llmgw import jsons, sse
 from llmgw.errors import Kind, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamReply
 from llmgw.model import JSON
 from llmgw_dialects.cures import cure
@@ -128,9 +128,17 @@ def refused_in_band(dialect: str, error: JSON, body: bytes) -> UpstreamRefused:
         body: the bytes that hold it: a body or frames, whatever they were called.
     """
     told = told_in({"error": error})
-    content_type = "application/json" if body.lstrip()[:1] in (b"{", b"[") else "text/event-stream"
-    upstream = UpstreamReply(200, body, dialect=dialect, content_type=content_type)
+    whole = body.lstrip()[:1] in (b"{", b"[")
+    content_type = "application/json" if whole else "text/event-stream"
+    upstream = UpstreamReply(200, body, dialect=dialect, content_type=content_type, began=not whole and _began(body))
     return refused(told, told.status or 502, upstream, {})
+
+
+def _began(stream: bytes) -> bool:
+    """Whether the first frame that says anything is not the error itself."""
+    first = next((data for frame in sse.frames(stream) if (data := sse.parse(frame)[1]) is not None), b"")
+    tree = loaded(first)
+    return isinstance(tree, dict) and not tree.get("error") and tree.get("type") not in ("error", "response.failed")
 
 
 def broken(data: bytes, wanted: str) -> UpstreamBroken:

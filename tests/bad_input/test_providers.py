@@ -380,13 +380,13 @@ async def test_redirect_of_the_list_of_models(place: Place, elsewhere: Provider)
 
 
 async def test_error_in_a_whole_200(place: Place) -> None:
-    """An error under 200 is passed on as it came, but never as a success."""
+    """What a provider of the client's own dialect says when no other target can be tried is passed on as it came, its 200 too."""
     written = json.dumps(REFUSAL, indent=3).encode()
     place.provider.answers(whole(written))
 
     said = await place.ask(WHOLE)
 
-    assert (502, written) == (said.status, said.body)
+    assert (200, written) == (said.status, said.body)
 
 
 async def test_status_in_a_200_of_another_form(place: Place) -> None:
@@ -403,16 +403,27 @@ async def test_status_in_a_200_of_another_form(place: Place) -> None:
     "said",
     [
         pytest.param(stream(REFUSAL), id="first frame"),
-        pytest.param(stream(b": ping\n\n", ROLE, REFUSAL), id="behind the role"),
+        pytest.param(stream(b": ping\n\n", REFUSAL), id="behind a comment"),
         pytest.param(stream(b"event: error\ndata: " + json.dumps(REFUSAL).encode() + b"\n\n"), id="named frame"),
         pytest.param(stream(REFUSAL, DONE), id="with an end"),
     ],
 )
 async def test_error_frame_before_anything_meaningful(place: Place, said: Answer) -> None:
-    """An error in a stream before anything meaningful is an error under its HTTP status, so that SDKs ask again."""
+    """An error that a stream begins with is an error under its HTTP status, so that SDKs ask again."""
     place.provider.answers(said)
 
     assert REFUSAL["error"] == failed(await place.ask(STREAM), 502)
+
+
+async def test_error_frame_behind_the_role(place: Place) -> None:
+    """An error in a stream that has begun reaches a client who wants a stream as it came, as SDKs read it."""
+    said = stream(b": ping\n\n", ROLE, REFUSAL)
+    place.provider.answers(said)
+
+    reply = await place.ask(STREAM)
+
+    assert (200, b"".join(step for step in said.steps if isinstance(step, bytes))) == (reply.status, reply.body)
+    assert reply.headers["content-type"].startswith("text/event-stream")
 
 
 @pytest.mark.parametrize(
