@@ -486,8 +486,9 @@ async def _next(exchange: Exchange, content: aiohttp.StreamReader, reader: Reade
 async def _relayed(
     exchange: Exchange, content: aiohttp.StreamReader, relay: Relay, write: Callable[[bytes], Awaitable[None]]
 ) -> None:
-    """From socket to socket, until the reply has ended."""
-    while data := await _next(exchange, content, relay):
+    """From socket to socket, until the reply has ended, and what a few providers send behind its end."""
+
+    async def passed(data: bytes) -> None:
         if block := relay.through(data):
             exchange.writing = True
             try:
@@ -497,12 +498,20 @@ async def _relayed(
             exchange.writing = False
             exchange.writes += 1
 
+    while data := await _next(exchange, content, relay):
+        await passed(data)
+    if relay.ended and not relay.failing and not content.at_eof():
+        await _rest(content, passed)
 
-async def _rest(content: aiohttp.StreamReader) -> None:
+
+async def _rest(content: aiohttp.StreamReader, use: Callable[[bytes], Awaitable[None]] | None = None) -> None:
+    """What comes behind the end, until the provider closes: nothing, as nearly always."""
     try:
         async with asyncio.timeout(LINGER):
             while not content.at_eof():
-                await content.readany()
+                more = await content.readany()
+                if use is not None and more:
+                    await use(more)
     except (aiohttp.ClientError, TimeoutError):
         pass  # then the connection is closed instead
 

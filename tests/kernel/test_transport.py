@@ -158,6 +158,16 @@ async def test_frames_are_relayed_where_nobody_looks(toybox: Toybox, provider: P
     assert (200, (odd + frame(end="end")).decode()) == (status, text)
 
 
+@pytest.mark.parametrize("cut", [0, 9])
+async def test_what_stands_behind_the_end_is_relayed(toybox: Toybox, provider: Provider, cut: int) -> None:
+    """The provider that says more at once is not cut short, wherever its bytes are cut."""
+    more = frame(say="more")
+    last = frame(end="end") + more[:cut]
+    provider.answers(stream(frame(say="Hel"), last, more[cut:]))
+    async with run_gateway(toybox.deployment(serving(at(provider)))) as running:
+        assert (200, (frame(say="Hel") + last + more[cut:]).decode()) == await running.post({"model": "m", "stream": True}, "/toy")
+
+
 @pytest.mark.parametrize("who", [observing(Watching()), *filtering(Tagging(""))])
 async def test_events_are_read_where_somebody_looks(toybox: Toybox, provider: Provider, who: type) -> None:
     """A filter or an observer of events has the frames read."""

@@ -199,8 +199,7 @@ def _renamed(request: Request, raw: GeminiDoc) -> dict[str, Any]:
     """Some clients repeat in the body which model the path names."""
     if request.model == raw.model or b'"model"' not in raw.data or not isinstance(raw.inner.get("model"), str):
         return {}
-    prefix = "models/" if raw.inner["model"].startswith("models/") else ""
-    return {"model": prefix + request.model}
+    return {"model": _named(request.model) if raw.inner["model"].startswith("models/") else request.model}
 
 
 def _addressed(body: dict[str, JSON], request: Request) -> dict[str, JSON]:
