@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import Any, ClassVar, Literal
 
 from attrs import define, field
-from llmgw_dialects.openai_responses import DIALECT as RESPONSES
 
 from llmgw import (
     Backend,
@@ -24,6 +23,7 @@ from llmgw import (
 )
 from llmgw.urls import problems
 from llmgw_dialects.openai_chat import DIALECT
+from llmgw_dialects.openai_responses import DIALECT as RESPONSES
 from llmgw_dialects.profiles import with_overrides
 
 VENDOR = "https://api.openai.com/v1"

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from aiohttp import web
 from aiohttp.web_routedef import AbstractRouteDef
 from attrs import define
-from llmgw_dialects.openai_responses import DIALECT
 
 from llmgw import Endpoint, Gateway, GatewayError, NotFound, Unsupported, hookimpl
+from llmgw_dialects.openai_responses import DIALECT
 
 
 @define(eq=False)

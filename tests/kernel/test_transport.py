@@ -165,7 +165,8 @@ async def test_what_stands_behind_the_end_is_relayed(toybox: Toybox, provider: P
     last = frame(end="end") + more[:cut]
     provider.answers(stream(frame(say="Hel"), last, more[cut:]))
     async with run_gateway(toybox.deployment(serving(at(provider)))) as running:
-        assert (200, (frame(say="Hel") + last + more[cut:]).decode()) == await running.post({"model": "m", "stream": True}, "/toy")
+        told = await running.post({"model": "m", "stream": True}, "/toy")
+        assert (200, (frame(say="Hel") + last + more[cut:]).decode()) == told
 
 
 @pytest.mark.parametrize("who", [observing(Watching()), *filtering(Tagging(""))])
