@@ -39,9 +39,12 @@ def _backends(gateway: Gateway) -> str:
 
 
 def _frontends(gateway: Gateway, ports: Mapping[int, int]) -> str:
-    """Where answers are to be had; what else is served, each client finds beside it."""
-    paths = dict.fromkeys((one.port, one.path) for one in gateway.endpoints if one.operation == "generate")
-    return ", ".join(path if port is None else f":{ports.get(port, port)}{path}" for port, path in paths) or "none"
+    """Where answers are to be had, one path for each dialect and port; what else is served, each client finds beside it."""
+    paths: dict[tuple[str, int | None], str] = {}
+    for one in gateway.endpoints:
+        if one.operation == "generate":
+            paths.setdefault((one.dialect.name, one.port), one.path)
+    return ", ".join(path if port is None else f":{ports.get(port, port)}{path}" for (_, port), path in paths.items()) or "none"
 
 
 def _off(gateway: Gateway) -> str:

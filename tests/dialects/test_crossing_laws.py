@@ -54,6 +54,7 @@ from llmgw_dialects.crossing.attribution import Attribution
 from llmgw_dialects.crossing.builtins import Builtins
 from llmgw_dialects.crossing.calls import Calls
 from llmgw_dialects.crossing.freeform import Freeform
+from llmgw_dialects.crossing.holding import Kind
 from llmgw_dialects.crossing.ids import Ids
 from llmgw_dialects.crossing.instructions import Instructions
 from llmgw_dialects.crossing.limits import Limits
@@ -157,10 +158,17 @@ prompts = st.builds(
 )
 
 
-def way(client: str, target: str, profile: dict[str, Any], prompt: Prompt) -> tuple[Way, list[Loss]]:
+class Unlooked(Leg):
+    """A crossing whose steps are told that whatever they are for may be there."""
+
+    def holds(self, prompt: Prompt, *wanted: Kind) -> bool:
+        return True
+
+
+def way(client: str, target: str, profile: dict[str, Any], prompt: Prompt, kind: type[Leg] = Leg) -> tuple[Way, list[Loss]]:
     found: list[Loss] = []
     request = Request(dialect=client, model="m", prompt=prompt)
-    leg = Leg(request, target, Profile(**profile), Losses(target, client, found))
+    leg = kind(request, target, Profile(**profile), Losses(target, client, found))
     return Way(leg, [step(leg) for step in STEPS]), found
 
 
@@ -250,6 +258,17 @@ def test_a_prompt_that_fits_stays(prompt: Prompt, client: str, target: tuple[str
 def test_the_same_prompt_is_always_told_the_same(prompt: Prompt, client: str, target: tuple[str, dict[str, Any]]) -> None:
     """Another gateway, or this one tomorrow, asks in the same words, else the provider's cache is lost."""
     assert crossed(client, *target, prompt) == crossed(client, *target, prompt)
+
+
+@LAW
+@given(prompts, st.sampled_from(CLIENTS), st.sampled_from(TARGETS))
+def test_what_is_found_once_is_found_whole(prompt: Prompt, client: str, target: tuple[str, dict[str, Any]]) -> None:
+    """A step that is spared because the prompt holds nothing for it would have changed nothing and lost nothing."""
+    one, found = way(client, *target, prompt)
+    two, looked = way(client, *target, prompt, Unlooked)
+    with suppress(Unsupported):
+        assert one.request().prompt == two.request().prompt
+    assert found == looked
 
 
 @LAW
