@@ -44,6 +44,9 @@ class Vault(Step):
 
     def __init__(self, leg: Leg) -> None:
         super().__init__(leg)
+        self._family = family(leg.request.model)
+        self._signs_texts = is_google(leg.target) or self._family.startswith("gemini")
+        """Nobody else signs what is said."""
         self._found: dict[str, envelope.Opened] = {}
         self._kept: dict[str, str] = {}
         self._blocks: dict[tuple[int, int], _Block] = {}
@@ -53,8 +56,12 @@ class Vault(Step):
     @property
     def wanted(self) -> Sequence[str]:
         """The keys of calls and thoughts that have lost their carrier."""
-        keys = [key for part in self._lacking(self.leg.request.prompt.items) for key in self._keys(part)]
-        return list(dict.fromkeys(keys))[-MOST:]
+        keys: dict[str, None] = {}
+        for part in self._lacking(self.leg.request.prompt.items):
+            if len(keys) >= MOST:
+                break
+            keys.update(dict.fromkeys(reversed(self._keys(part))))
+        return list(reversed(keys))[-MOST:]
 
     def recall(self, found: Mapping[str, str]) -> None:
         """Take the carriers that were kept."""
@@ -116,15 +123,11 @@ class Vault(Step):
 
     # ---- the way in -----------------------------------------------------------------------------
 
-    @property
-    def _family(self) -> str:
-        return family(self.leg.request.model)
-
-    def _lacking(self, items: Sequence[Item]) -> Iterator[Part]:
-        """What has no carrier, and might have had one."""
-        for item in items[loop(tuple(items)) :]:
+    def _lacking(self, items: tuple[Item, ...]) -> Iterator[Part]:
+        """What has no carrier, and might have had one; the latest first."""
+        for item in reversed(items[loop(items) :]):
             if isinstance(item, Message) and item.role == "assistant":
-                for part in item.parts:
+                for part in reversed(item.parts):
                     if isinstance(part, (ToolCall, Reasoning, Text)) and not reads(self.leg, part.carrier):
                         yield part
 
@@ -133,7 +136,7 @@ class Vault(Step):
         providers = _BEHIND_CHAT if vendor is None else (vendor,)
         if isinstance(part, ToolCall):
             return [_of_call(provider, self._family, part.call_id) for provider in providers]
-        if isinstance(part, Text) and "google" not in providers:  # nobody else signs what is said
+        if isinstance(part, Text) and not self._signs_texts:
             return []
         words = _words(part)
         return [_of_thought(provider, self._family, words) for provider in providers] if words else []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from attrs import evolve
@@ -154,6 +155,14 @@ def of_slot(parts: Sequence[Part], key: str) -> list[Part]:
     return [part for part in parts if slot(part) == key]
 
 
+def by_slot(parts: Sequence[Part]) -> Mapping[str, Sequence[Part]]:
+    """The parts under each key that has any; for others there is nothing."""
+    out: defaultdict[str, list[Part]] = defaultdict(list)
+    for part in parts:
+        out[slot(part)].append(part)
+    return out
+
+
 def write_flat(item: Item, like: dict[str, Any], losses: Losses) -> dict[str, JSON]:
     """A message but for the two keys that hold lists of nodes, ``content`` and ``tool_calls``."""
     match item:
@@ -164,21 +173,21 @@ def write_flat(item: Item, like: dict[str, Any], losses: Losses) -> dict[str, JS
         case ToolResult():
             return {"role": "tool", "tool_call_id": item.call_id, **_named(item.name), **_item_mark(item.cache, losses, item)}
         case Message():
-            return {"role": item.role, **_named(item.name), **_write_said(item, like, losses)}
+            return {"role": item.role, **_named(item.name), **_write_said(by_slot(item.parts), like, losses)}
         case OpaqueItem(dialect=dialect, raw=dict(raw)) if dialect == NAME:
             return raw
         case _:
             return {}
 
 
-def _write_said(item: Message, like: dict[str, Any], losses: Losses) -> dict[str, JSON]:
-    out = write_reasoning([part for part in of_slot(item.parts, "reasoning") if isinstance(part, Reasoning)], like, losses)
-    if refusals := [part.text for part in of_slot(item.parts, "refusal") if isinstance(part, Refusal)]:
+def _write_said(parts: Mapping[str, Sequence[Part]], like: dict[str, Any], losses: Losses) -> dict[str, JSON]:
+    out = write_reasoning([part for part in parts.get("reasoning", ()) if isinstance(part, Reasoning)], like, losses)
+    if refusals := [part.text for part in parts.get("refusal", ()) if isinstance(part, Refusal)]:
         out["refusal"] = "".join(refusals)
-    for part in of_slot(item.parts, "function_call"):
+    for part in parts.get("function_call", ()):
         if isinstance(part, ToolCall):
             out["function_call"] = {"name": part.name, "arguments": part.arguments}
-    for part in of_slot(item.parts, "audio"):
+    for part in parts.get("audio", ()):
         if isinstance(part, Audio):
             out["audio"] = {"id": part.id}
     return out
@@ -206,8 +215,9 @@ def write_items(items: Sequence[Item], losses: Losses) -> list[dict[str, JSON]]:
 
 def _write_message(item: Instruction | Message, losses: Losses) -> dict[str, JSON]:
     out = write_flat(item, {}, losses)
-    calls = [entry for part in of_slot(item.parts, "tool_calls") if (entry := write_call(part, losses)) is not None]
-    content = write_content(of_slot(item.parts, "content"), losses)
+    parts = by_slot(item.parts)
+    calls = [entry for part in parts.get("tool_calls", ()) if (entry := write_call(part, losses)) is not None]
+    content = write_content(parts.get("content", []), losses)
     if content is not None or not (calls or "audio" in out or "refusal" in out or "function_call" in out):
         out["content"] = "" if content is None else content
     if calls:
