@@ -38,7 +38,7 @@ def table(page: str, first: str) -> dict[str, str]:
     return {row[0]: row[1] for row in rows}
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/configuration.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/configuration.md", "docs/translation.md"])
 def test_yaml_shown_is_a_configuration(page: str, tmp_path: Path) -> None:
     """The YAML on a page builds a gateway."""
     for number, text in enumerate(blocks(page, "yaml")):

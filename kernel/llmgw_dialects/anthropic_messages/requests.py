@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from llmgw import jsons
-from llmgw.errors import BadRequest, InvalidField
 from llmgw.model import JSON, Item, Loss, McpServer, Prompt, RawDoc, Request, Tool, sourced
 from llmgw.splice import splice
 from llmgw.stages import Head
@@ -24,8 +23,9 @@ from llmgw_dialects.anthropic_messages.tools import (
 )
 from llmgw_dialects.anthropic_messages.turns import leading, leads, read_system, read_turn, write_system, write_turns
 from llmgw_dialects.envelope import MARKS
-from llmgw_dialects.fields import invalid, opt_bool, opt_list
+from llmgw_dialects.fields import opt_bool
 from llmgw_dialects.losses import Losses
+from llmgw_dialects.opening import check_messages, listed, model_in, object_in
 
 DEFAULT_OUTPUT: Final = 32_000
 """Tokens to ask for where nobody said; the field must be there."""
@@ -71,16 +71,9 @@ def _peeked(body: bytes) -> tuple[str, bool, JSON] | None:
 
 def _envelope_of(body: bytes) -> tuple[str, bool, JSON]:
     """Model, stream and the body, read; or what is wrong with it."""
-    try:
-        tree = jsons.loads(body)
-    except jsons.JsonError as error:
-        raise BadRequest(f"The body of your request is not valid JSON: {error}.") from None
-    if not isinstance(tree, dict):
-        raise BadRequest('The body of your request must be a JSON object, as {"model": …, "max_tokens": …, "messages": […]}.')
-    model = tree.get("model")
-    if not isinstance(model, str) or not model:
-        raise InvalidField("You must name a model: 'model' must be a string that is not empty.", param="model")
-    _check_messages(tree.get("messages"))
+    tree = object_in(body, '{"model": …, "max_tokens": …, "messages": […]}')
+    model = model_in(tree)
+    check_messages(tree.get("messages"))
     return model, opt_bool(tree, "stream", ()) or False, tree
 
 
@@ -92,30 +85,14 @@ def read_prompt(doc: RawDoc) -> Prompt:
     """
     tree: dict[str, Any] = doc.tree
     tools: list[Tool] = []
-    for n, value in _listed(tree, "tools"):
+    for n, value in listed(tree, "tools"):
         tools.append(sourced(read_tool(value, ("tools", n)), doc, ("tools", n), value))
-    for n, value in _listed(tree, "mcp_servers"):
+    for n, value in listed(tree, "mcp_servers"):
         tools.append(sourced(read_server(value, ("mcp_servers", n)), doc, ("mcp_servers", n), value))
     items: list[Item] = [*read_system(tree, doc)]
     for n, value in enumerate(tree["messages"]):
         items += read_turn(value, doc, ("messages", n))
     return Prompt(items=tuple(items), tools=tuple(tools), **read_choice(tree), **read_settings(tree))
-
-
-def _check_messages(messages: JSON) -> None:
-    if not isinstance(messages, list):
-        raise invalid(("messages",), "an array of objects", messages)
-    if not messages:
-        raise InvalidField("'messages' must hold at least one message.", param="messages")
-    for n, message in enumerate(messages):
-        if not isinstance(message, dict):
-            raise invalid(("messages", n), "an object", message)
-        if not isinstance(message.get("role"), str):
-            raise invalid(("messages", n, "role"), "a string", message.get("role"))
-
-
-def _listed(tree: dict[str, Any], key: str) -> enumerate[Any]:
-    return enumerate(opt_list(tree, key, ()) or ())
 
 
 # ---- writing ------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from llmgw import jsons
-from llmgw.errors import InvalidField
 from llmgw.model import JSON, Loss, Request
 from llmgw.splice import KEEP, splice
 from llmgw.stages import Head
@@ -25,6 +24,7 @@ from llmgw_dialects.google_gemini.requests import (
     written,
 )
 from llmgw_dialects.losses import Losses
+from llmgw_dialects.opening import model_in
 
 _REFUSED: Final = (
     "store", "serviceTier", "service_tier", "continuationToken", "continuation_token", "model",
@@ -63,10 +63,7 @@ def read_request(head: Head, body: bytes, headers: Mapping[str, str]) -> Request
 
 
 def _model(tree: dict[str, Any], inner: dict[str, Any]) -> str:
-    model = tree.get("model") or inner.get("model")  # the latter when tokens are counted
-    if not isinstance(model, str):
-        raise InvalidField("You must name a model: 'model' must be a string that is not empty.", param="model")
-    return model.removeprefix("models/")
+    return model_in(tree if tree.get("model") else inner).removeprefix("models/")  # the latter when tokens are counted
 
 
 def encode_request(request: Request) -> tuple[bytes, list[Loss]]:

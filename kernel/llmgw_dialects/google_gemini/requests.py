@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from llmgw import jsons
-from llmgw.errors import BadRequest, InvalidField
+from llmgw.errors import InvalidField
 from llmgw.model import JSON, Loss, Prompt, RawDoc, Request
 from llmgw.splice import KEEP, Kept, Path, merged, splice
 from llmgw.stages import Head
@@ -20,6 +20,7 @@ from llmgw_dialects.google_gemini.settings import read_settings, write_settings
 from llmgw_dialects.google_gemini.tools import read_tools, write_tools
 from llmgw_dialects.google_gemini.turns import write_items
 from llmgw_dialects.losses import Losses
+from llmgw_dialects.opening import object_in
 
 FRAMING: Final = ":framing"
 """Among a request's headers: ``array`` if the client wants its stream as one array, not as server-sent events."""
@@ -98,13 +99,7 @@ def loaded(body: bytes) -> dict[str, Any]:
     Raises:
         BadRequest: it is no JSON object.
     """
-    try:
-        tree = jsons.loads(body)
-    except jsons.JsonError as error:
-        raise BadRequest(f"The body of your request is not valid JSON: {error}.") from None
-    if not isinstance(tree, dict):
-        raise BadRequest('The body of your request must be a JSON object, as {"contents": [{"parts": [{"text": …}]}]}.')
-    return tree
+    return object_in(body, '{"contents": [{"parts": [{"text": …}]}]}')
 
 
 def read_prompt(raw: RawDoc) -> Prompt:

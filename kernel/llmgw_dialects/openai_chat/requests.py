@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from llmgw import jsons
-from llmgw.errors import BadRequest, InvalidField
 from llmgw.model import JSON, BuiltinTool, Loss, Prompt, RawDoc, Request, sourced
 from llmgw.splice import KEEP, splice
 from llmgw_dialects.addressing import addressed
-from llmgw_dialects.fields import invalid, opt_bool, opt_list, opt_object
+from llmgw_dialects.fields import opt_bool, opt_object
 from llmgw_dialects.losses import Losses
 from llmgw_dialects.openai_chat.edits import Edits
 from llmgw_dialects.openai_chat.messages import read_messages, write_items
@@ -25,6 +24,7 @@ from llmgw_dialects.openai_chat.tools import (
     write_tool,
     write_web_search,
 )
+from llmgw_dialects.opening import check_messages, listed, model_in, object_in
 
 _PEEK: Final = jsons.peeker(
     {"model": jsons.Once, "messages": [{"role": str}], "stream": bool | None, "stream_options": dict[str, Any] | None}
@@ -63,16 +63,9 @@ def _peeked(body: bytes) -> tuple[str, bool, bool, JSON] | None:
 
 def _envelope_of(body: bytes) -> tuple[str, bool, bool, JSON]:
     """Model, stream, usage and the body, read; or what is wrong with it."""
-    try:
-        tree = jsons.loads(body)
-    except jsons.JsonError as error:
-        raise BadRequest(f"The body of your request is not valid JSON: {error}.") from None
-    if not isinstance(tree, dict):
-        raise BadRequest('The body of your request must be a JSON object, as {"model": …, "messages": […]}.')
-    model = tree.get("model")
-    if not isinstance(model, str) or not model:
-        raise InvalidField("You must name a model: 'model' must be a string that is not empty.", param="model")
-    _check_messages(tree.get("messages"))
+    tree = object_in(body, '{"model": …, "messages": […]}')
+    model = model_in(tree)
+    check_messages(tree.get("messages"))
     options = opt_object(tree, "stream_options", ()) or {}
     return model, opt_bool(tree, "stream", ()) or False, options.get("include_usage") is True, tree
 
@@ -84,9 +77,9 @@ def read_prompt(doc: RawDoc) -> Prompt:
         InvalidField: a field we know is of a type that it cannot have.
     """
     tree: dict[str, Any] = doc.tree
-    tools = [sourced(read_tool(tool, ("tools", n)), doc, ("tools", n), tool) for n, tool in _listed(tree, "tools")]
+    tools = [sourced(read_tool(tool, ("tools", n)), doc, ("tools", n), tool) for n, tool in listed(tree, "tools")]
     tools += [
-        sourced(read_function(tool, ("functions", n)), doc, ("functions", n), tool) for n, tool in _listed(tree, "functions")
+        sourced(read_function(tool, ("functions", n)), doc, ("functions", n), tool) for n, tool in listed(tree, "functions")
     ]
     if (search := opt_object(tree, "web_search_options", ())) is not None:
         tools.append(sourced(read_web_search(search), doc, ("web_search_options",), search))
@@ -96,22 +89,6 @@ def read_prompt(doc: RawDoc) -> Prompt:
         tool_choice=read_choice(tree),
         **read_settings(tree),
     )
-
-
-def _check_messages(messages: JSON) -> None:
-    if not isinstance(messages, list):
-        raise invalid(("messages",), "an array of objects", messages)
-    if not messages:
-        raise InvalidField("'messages' must hold at least one message.", param="messages")
-    for n, message in enumerate(messages):
-        if not isinstance(message, dict):
-            raise invalid(("messages", n), "an object", message)
-        if not isinstance(message.get("role"), str):
-            raise invalid(("messages", n, "role"), "a string", message.get("role"))
-
-
-def _listed(tree: dict[str, Any], key: str) -> enumerate[Any]:
-    return enumerate(opt_list(tree, key, ()) or ())
 
 
 # ---- writing ------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from llmgw import jsons
-from llmgw.errors import BadRequest, InvalidField
+from llmgw.errors import InvalidField
 from llmgw.model import JSON, Loss, Prompt, RawDoc, Request, sourced
 from llmgw.splice import splice
 from llmgw_dialects.addressing import addressed
@@ -18,6 +18,7 @@ from llmgw_dialects.openai_responses.items import read_items
 from llmgw_dialects.openai_responses.names import NAME
 from llmgw_dialects.openai_responses.settings import read_settings, write_settings
 from llmgw_dialects.openai_responses.tools import read_choice, read_tool, write_choice, write_tool
+from llmgw_dialects.opening import model_in, object_in
 
 Operation = Literal["generate", "count_tokens", "compact"]
 
@@ -63,15 +64,8 @@ def _peeked(body: bytes) -> tuple[str, bool, JSON] | None:
 
 def _envelope_of(body: bytes) -> tuple[str, bool, JSON]:
     """Model, stream and the body, read; or what is wrong with it."""
-    try:
-        tree = jsons.loads(body)
-    except jsons.JsonError as error:
-        raise BadRequest(f"The body of your request is not valid JSON: {error}.") from None
-    if not isinstance(tree, dict):
-        raise BadRequest('The body of your request must be a JSON object, as {"model": …, "input": …}.')
-    model = tree.get("model")
-    if not isinstance(model, str) or not model:
-        raise InvalidField("You must name a model: 'model' must be a string that is not empty.", param="model")
+    tree = object_in(body, '{"model": …, "input": …}')
+    model = model_in(tree)
     _check_input(tree)
     return model, opt_bool(tree, "stream", ()) or False, tree
 
