@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from attrs import define, field
+from attrs import define
 
 from llmgw import (
     Backend,
     Dialect,
     Gateway,
-    HttpBackend,
-    Misconfigured,
+    KeyBackend,
     Operation,
     Profile,
     Request,
@@ -21,7 +19,6 @@ from llmgw import (
     Target,
     hookimpl,
 )
-from llmgw.urls import problems
 from llmgw_dialects.openai_chat import DIALECT
 from llmgw_dialects.openai_responses import DIALECT as RESPONSES
 from llmgw_dialects.profiles import with_overrides
@@ -30,22 +27,25 @@ VENDOR = "https://api.openai.com/v1"
 
 
 @define(eq=False, kw_only=True)
-class OpenAI(HttpBackend):
+class OpenAI(KeyBackend):
     """OpenAI's API, by key.
 
     Args:
         api_key: sent as a bearer token; without one, and at OpenAI's own URL, requests fail and say so.
+        keys: several, instead of it; else further ones are taken from ``OPENAI_API_KEY_2`` and so on.
         base_url: OpenAI's, or that of a proxy or a test server before it.
         organization: sent as ``OpenAI-Organization``.
         project: sent as ``OpenAI-Project``.
         api: ``responses``, ``chat``, or ``auto``: the client's own where it speaks one of them, for others Responses, which
             keeps a model's thoughts from one turn to the next; another vendor's URL gets Chat Completions.
         profile: what a model can do, where it is known better than here; fields of ``llmgw.Profile``.
+        identity: whose program OpenAI is told that this is.
     """
 
     dialect = DIALECT
     path = "/chat/completions"
     paths: ClassVar[Mapping[Operation, str]] = {"count_tokens": "/responses/input_tokens", "compact": "/responses/compact"}
+    vendor = VENDOR
 
     name: str = "openai"
     api_key: Secret = Secret.env("OPENAI_API_KEY")
@@ -53,11 +53,11 @@ class OpenAI(HttpBackend):
     organization: str | None = None
     project: str | None = None
     api: Literal["responses", "chat", "auto"] = "auto"
-    profile: dict[str, Any] = field(factory=dict)
 
     @hookimpl
     def backends(self, gateway: Gateway) -> Iterable[Backend] | None:
         """Only this one."""
+        self.gather(gateway.env)
         return [self]
 
     def speaks(self, request: Request) -> Dialect:
@@ -77,25 +77,8 @@ class OpenAI(HttpBackend):
         """What the dialect knows of a model, and over it what the deployment says."""
         return with_overrides(dialect.profile(model), self.profile)
 
-    def headers(self, target: Target) -> Mapping[str, str]:
-        """The key, and on whose account it is used."""
-        if not self.api_key.is_set and self.base_url.rstrip("/") != VENDOR:
-            return self._account
-        return {"authorization": f"Bearer {self.api_key.reveal()}", **self._account}
-
     @property
-    def _account(self) -> dict[str, str]:
+    def extra(self) -> Mapping[str, str]:
+        """On whose account the key is used."""
         named = {"openai-organization": self.organization, "openai-project": self.project}
         return {name: value for name, value in named.items() if value is not None}
-
-    def problems(self) -> Iterable[str]:
-        """What is wrong with its URL and with the headers that it would send."""
-        headers = self._account
-        with suppress(Misconfigured):  # a key that is missing is told of by ``credential_state``
-            headers.update(self.headers(Target(self.name, "")))
-        return problems(self.base_url, headers)
-
-    @property
-    def credential_state(self) -> str:
-        """Where the key comes from, or that there is none."""
-        return f"key from {self.api_key.name}" if self.api_key.is_set else f"no key: {self.api_key.name} is not set"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,8 @@ from llmgw import (
     ConfigError,
     Dialect,
     Gateway,
-    HttpBackend,
-    Misconfigured,
+    Identity,
+    KeyBackend,
     ModelInfo,
     Profile,
     Secret,
@@ -26,7 +25,6 @@ from llmgw import (
     hookimpl,
     nearest,
 )
-from llmgw.urls import problems
 from llmgw_dialects.openai_chat import COMPATIBLE
 from llmgw_dialects.profiles import with_overrides
 
@@ -64,27 +62,29 @@ def presets() -> Mapping[str, Preset]:
 
 
 @define(eq=False, kw_only=True)
-class Compatible(HttpBackend):
+class Compatible(KeyBackend):
     """One such provider, made from the options and its preset."""
 
     dialect = COMPATIBLE
     path = "/chat/completions"
 
-    key: Secret | None = None
-    needs_key: bool = False
+    required: bool = False
     extra_headers: Mapping[str, str] = field(factory=dict)
     fixed_models: Sequence[str] = ()
-    known: Mapping[str, Any] = field(factory=dict)
 
     def profile_of(self, dialect: Dialect, model: str) -> Profile:
         """What the dialect knows of a model, and over it what the deployment says."""
-        return with_overrides(dialect.profile(model), {"takes_details": True, **self.known})
+        return with_overrides(dialect.profile(model), {"takes_details": True, **self.profile})
 
-    def headers(self, target: Target) -> Mapping[str, str]:
-        """The key as a bearer token, if there is one, and the deployment's own headers."""
-        if self.key is None or not (self.key.is_set or self.needs_key):
-            return self.extra_headers
-        return {"authorization": f"Bearer {self.key.reveal()}", **self.extra_headers}
+    @property
+    def needs_key(self) -> bool:
+        """Whether nobody gets in without one."""
+        return self.required
+
+    @property
+    def extra(self) -> Mapping[str, str]:
+        """The deployment's own headers."""
+        return self.extra_headers
 
     def url(self, target: Target, request: Request) -> str:
         """Where this request goes; a base URL that already names the path is not made longer."""
@@ -96,22 +96,6 @@ class Compatible(HttpBackend):
         if self.fixed_models:
             return [ModelInfo(model, owned_by=self.name) for model in self.fixed_models]
         return await super().models(gateway)
-
-    def problems(self) -> Iterable[str]:
-        """What is wrong with its URL and with the headers that it would send."""
-        headers = dict(self.extra_headers)
-        with suppress(Misconfigured):  # a key that is missing is told of by ``credential_state``
-            headers.update(self.headers(Target(self.name, "")))
-        return problems(self.base_url, headers)
-
-    @property
-    def credential_state(self) -> str:
-        """Where the key comes from, or that there is none."""
-        if self.key is None:
-            return "needs no key"
-        if self.key.is_set:
-            return f"key from {self.key.name}"
-        return f"no key: {self.key.name} is not set" if self.needs_key else "no key"
 
 
 @define(eq=False, kw_only=True)
@@ -125,18 +109,22 @@ class OpenAICompatible:
         preset: a provider known by name; ``llmgw plugins openai-compatible`` lists them.
         base_url: the URL before ``/chat/completions``, instead of the preset's.
         api_key: instead of the preset's variable.
+        keys: several, instead of it; else further ones are taken from that variable with ``_2`` and so on.
         headers: sent with every request.
         models: names to list, where the provider has no list.
         profile: what a model can do, where it is known better than here; fields of ``llmgw.Profile``.
+        identity: whose program the provider is told that this is.
     """
 
     name: str = "openai-compatible"
     preset: str | None = None
     base_url: str | None = None
     api_key: Secret | None = None
+    keys: list[Secret] = field(factory=list)
     headers: dict[str, str] = field(factory=dict)
     models: list[str] = field(factory=list)
     profile: dict[str, Any] = field(factory=dict)
+    identity: Identity = field(factory=Identity)
 
     @staticmethod
     def describe() -> Iterable[str]:
@@ -163,17 +151,19 @@ class OpenAICompatible:
 
     def _of(self, name: str, preset: Preset | None, env: Mapping[str, str]) -> Compatible:
         base_url = self.base_url or _filled(preset.base_url if preset else "", env, name)
-        key = self.api_key or (_key(preset, env) if preset and preset.key else None)
-        needs_key = preset is not None and preset.needs_key and self.base_url is None
-        return Compatible(
+        made = Compatible(
             name=name,
             base_url=base_url,
-            key=key,
-            needs_key=needs_key,
+            api_key=self.api_key or (_key(preset, env) if preset and preset.key else Secret("")),
+            keys=self.keys,
+            required=preset is not None and preset.needs_key and self.base_url is None,
             extra_headers=self.headers,
             fixed_models=self.models,
-            known=self.profile,
+            profile=self.profile,
+            identity=self.identity,
         )
+        made.gather(env)
+        return made
 
 
 def _is_on(preset: Preset, env: Mapping[str, str]) -> bool:

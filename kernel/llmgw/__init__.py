@@ -7,6 +7,7 @@ from llmgw.errors import (
     BadRequest,
     ClientError,
     ConfigError,
+    CredentialUnusable,
     Forbidden,
     GatewayError,
     GatewayFault,
@@ -28,6 +29,8 @@ from llmgw.events import Event, Events, Reply
 from llmgw.exchange import Exchange
 from llmgw.gateway import Gateway
 from llmgw.hookspecs import hookimpl
+from llmgw.identity import Identity
+from llmgw.keyed import KeyBackend
 from llmgw.model import Loss, ModelInfo, Profile, Request
 from llmgw.nearest import nearest
 from llmgw.secret import Secret
@@ -36,6 +39,7 @@ from llmgw.stages import (
     Clock,
     Command,
     Count,
+    CredentialState,
     Crossing,
     Dialect,
     Endpoint,
@@ -61,6 +65,8 @@ __all__ = [
     "Config",
     "ConfigError",
     "Count",
+    "CredentialState",
+    "CredentialUnusable",
     "Crossing",
     "Dialect",
     "Endpoint",
@@ -74,7 +80,9 @@ __all__ = [
     "GatewayFault",
     "Head",
     "HttpBackend",
+    "Identity",
     "InvalidField",
+    "KeyBackend",
     "Loss",
     "Misconfigured",
     "ModelInfo",

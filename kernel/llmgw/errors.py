@@ -20,7 +20,8 @@
     │   ├── UpstreamRefused     =   the provider said so itself; status, headers and body are kept
     │   ├── UpstreamBroken     502  it answered garbage, or stopped in the middle
     │   ├── UpstreamUnreachable 503 no connection
-    │   └── UpstreamTimeout    504  silent for too long
+    │   ├── UpstreamTimeout    504  silent for too long
+    │   └── CredentialUnusable 401  the login for it is missing, has ended or was revoked; the message says what to run
     └── GatewayFault           500  ours
         ├── Misconfigured      500  found only when it was needed: a key that is not set
         ├── ShuttingDown       503
@@ -262,6 +263,14 @@ class UpstreamTimeout(UpstreamError):
 
     status = 504
     kind: Kind = "timeout"
+
+
+class CredentialUnusable(UpstreamError):
+    """The login for a provider is missing, corrupt, revoked or has ended; the message says which command to run."""
+
+    status = 401
+    kind: Kind = "authentication"
+    code: str | None = "credential_unusable"
 
 
 class GatewayFault(GatewayError):

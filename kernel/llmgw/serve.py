@@ -71,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
     for name, backend in gateway.backends.items():
         for problem in backend.problems():
             log.warning("%s @ backends.%s", problem, name)
+        for notice in backend.notices:
+            log.warning("%s @ backends.%s", notice, name)
     for note in listening.notes:
         log.warning(note)
     try:
@@ -89,6 +91,9 @@ def where(gateway: Gateway, open_to_all: bool = False) -> Listening:
         open_to_all: somebody said that they know.
     """
     proxy, auth = gateway.config.proxy, gateway.config.auth
+    if (bound := _bound_to_this_machine(gateway)) and not _is_loopback(proxy.host):
+        note = f"the terms of '{bound}' allow its login to nobody but you, so 127.0.0.1 is served instead of {proxy.host}"
+        return Listening("127.0.0.1", proxy.port, (note,))
     if gateway.authenticates or _is_loopback(proxy.host) or (open_to_all and not auth.disable_auth):
         return Listening(proxy.host, proxy.port)
     if auth.disable_auth:
@@ -101,9 +106,16 @@ def where(gateway: Gateway, open_to_all: bool = False) -> Listening:
 
 def _admit(host: str, open_to_all: bool, gateway: Gateway) -> None:
     """Refuse a gateway that asks for no key where others than this machine are served: a reload must not open it."""
+    if (bound := _bound_to_this_machine(gateway)) and not _is_loopback(host):
+        raise ConfigError(f"with '{bound}' only 127.0.0.1 may be served, and this process listens on {host} @ backends.{bound}")
     open_to_all = open_to_all and not gateway.config.auth.disable_auth
     if not (gateway.authenticates or open_to_all or _is_loopback(host)):
         raise ConfigError(f"without a key only 127.0.0.1 may be served, and this process listens on {host}")
+
+
+def _bound_to_this_machine(gateway: Gateway) -> str | None:
+    """A back-end whose vendor allows its login to one person alone."""
+    return next((name for name, backend in gateway.backends.items() if backend.loopback_only), None)
 
 
 def _is_loopback(host: str) -> bool:

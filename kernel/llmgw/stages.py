@@ -363,6 +363,23 @@ Route = AsyncGenerator[Target, GatewayError | None]
 """Yields a target, is sent the failure of that attempt, yields the next or returns; the last failure goes to the client."""
 
 
+@frozen
+class CredentialState:
+    """What there is to say of a credential without showing it.
+
+    Args:
+        name: as ``Target.credential`` has it: a variable, a file.
+        told: for people, in a few words: ``key from OPENAI_API_KEY``, ``no key: OPENAI_API_KEY is not set``.
+        problem: why it cannot be used, and what to do; empty where it can.
+        expires_at: Unix seconds; None where it does not end, or nobody knows.
+    """
+
+    name: str
+    told: str
+    problem: str = ""
+    expires_at: float | None = None
+
+
 class Backend(ABC):
     """A provider under an id of its own; most are an ``llmgw.HttpBackend``."""
 
@@ -400,10 +417,20 @@ class Backend(ABC):
         """Whether a request that names no back-end may come here with this model; asked of the default back-end."""
         return True
 
+    notices: Sequence[str] = ()
+    """What the log says of it when the gateway starts: a vendor's terms, that it was shut."""
+    loopback_only: bool = False
+    """Whether its vendor's terms allow nobody but the person whose login it is, so that only this machine is served."""
+
+    @property
+    def credentials(self) -> Sequence[CredentialState]:
+        """Those it has, by the names that ``Target.credential`` takes; the first one serves a target that names none."""
+        return ()
+
     @property
     def credential_state(self) -> str:
         """For people, in a few words: ``key from OPENAI_API_KEY``, ``no key``. Never the key."""
-        return "needs no key"
+        return ", ".join(one.told for one in self.credentials) or "needs no key"
 
     def problems(self) -> Iterable[str]:
         """What will keep it from working as configured, found without asking the provider."""

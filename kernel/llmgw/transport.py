@@ -15,13 +15,21 @@ import aiohttp
 from attrs import define, evolve, field, frozen
 from yarl import URL
 
-from llmgw.errors import GatewayError, Misconfigured, Unsupported, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
+from llmgw.errors import (
+    GatewayError,
+    Misconfigured,
+    Unsupported,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from llmgw.events import BlockDelta, Error, Event, ResponseEnd, UsageUpdate
 from llmgw.exchange import ClientLeft
+from llmgw.identity import Identity
 from llmgw.memory import CARRIERS, Memory
 from llmgw.model import Loss, ModelInfo, Profile, Request
 from llmgw.stages import Backend, Count, Crossing, Dialect, Operation, Reader, Relay, Target
-from llmgw.version import VERSION
 
 if TYPE_CHECKING:
     from llmgw.exchange import Exchange
@@ -35,7 +43,7 @@ ERROR_LIMIT = 2**20
 MODELS_LIMIT = 16 * 2**20
 """Bytes of a provider's list of models."""
 
-_HEADERS = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": f"llmgw/{VERSION}"}
+_HEADERS = {"content-type": "application/json", "accept-encoding": "identity"}
 
 AT_ONCE = 1.0
 """Seconds within which a kept connection that turns out to be closed shows it."""
@@ -43,6 +51,9 @@ LAST_WORDS = 1.0
 """Seconds for which a provider that has said that it failed is listened to."""
 LINGER = 0.1
 """Seconds for the end of a body whose content is complete, so that its connection can be kept."""
+
+RENEWALS = 2
+"""Times that a login is renewed for one request: somebody else may have done it just before it was refused once more."""
 
 CARRIERS_TTL = 6 * 3600.0
 """Seconds for which opaque state is kept that a client may lose: as long as somebody may sit before one conversation."""
@@ -70,6 +81,7 @@ class HttpBackend(Backend):
     Args:
         name: its id in the deployment.
         base_url: the URL before ``path``, without a slash at its end.
+        identity: whose program the provider is told that this is.
     """
 
     dialect: ClassVar[Dialect]
@@ -81,6 +93,7 @@ class HttpBackend(Backend):
 
     name: str = ""
     base_url: str = ""
+    identity: Identity = field(factory=Identity)
     _memory: Memory = field(factory=Memory, init=False)
 
     def url(self, target: Target, request: Request) -> str:
@@ -98,6 +111,34 @@ class HttpBackend(Backend):
     def headers(self, target: Target) -> Mapping[str, str]:
         """The credential, and whatever else this provider wants."""
         return {}
+
+    async def authorization(self, gateway: Gateway, target: Target) -> Mapping[str, str]:
+        """The same, where it takes time to come by: override this instead of ``headers``.
+
+        Raises:
+            CredentialUnusable: there is none; the message says what to do.
+        """
+        return self.headers(target)
+
+    async def renewed(self, gateway: Gateway, target: Target, refused: Mapping[str, str]) -> bool:
+        """Whether there is another credential now than the one that the provider has just refused with a 401.
+
+        Args:
+            gateway: the running one.
+            target: of the request.
+            refused: the headers it was sent with.
+
+        Raises:
+            CredentialUnusable: the login has ended; the message says what to do.
+        """
+        return False
+
+    async def prepared(self, gateway: Gateway, target: Target) -> None:
+        """Find out what must be known before a request can be written, as the project that a login belongs to."""
+
+    def explained(self, error: UpstreamError) -> UpstreamError:
+        """A provider's error, where more is known of it here than in its dialect."""
+        return error
 
     def asking(self, headers: Mapping[str, str]) -> Mapping[str, str]:
         """What else is sent.
@@ -185,6 +226,7 @@ class HttpBackend(Backend):
         """
         if request.operation not in ("generate", *self.paths):
             raise Unsupported(f"{self._where} does not do this: {request.operation}.")
+        await self.prepared(exchange.gateway, target)
         losses: list[Loss] = []
         dialect = self.speaks(request)
         everything = CARRIERS in cured
@@ -213,17 +255,22 @@ class HttpBackend(Backend):
         """
         cured: frozenset[str] = NONE
         lost = len(exchange.losses)
+        renewals = RENEWALS
         while True:
             exchange.losses[lost:] = attempt.losses
             if exchange.observers:
                 exchange.saw("provider", "out", attempt.body)
-            response = await self._post(exchange, target, attempt)
+            authorization = await self.authorization(exchange.gateway, target)
+            response = await self._post(exchange, target, attempt, authorization)
             if response.status < 300:
                 return response, attempt
             try:
                 error = await self._refusal(exchange, response, attempt.dialect)
             finally:
                 response.release()
+            if response.status == 401 and renewals and await self.renewed(exchange.gateway, target, authorization):
+                renewals -= 1
+                continue
             cure = self._memory.cure(error, attempt, target.model)
             if request is None or cure is None or cure in cured:
                 raise error
@@ -246,12 +293,14 @@ class HttpBackend(Backend):
             exchange.saw("provider", "in", body)
         if response.status < 400:  # SECURITY: a redirect would carry the key to wherever it points
             return UpstreamBroken(f"{self._where} answered with a redirect, which is not followed. Check its base_url.")
-        return dialect.read_error(response.status, _lowered(response), body)
+        return self.explained(dialect.read_error(response.status, _lowered(response), body))
 
-    async def _post(self, exchange: Exchange, target: Target, attempt: Attempt) -> aiohttp.ClientResponse:
+    async def _post(
+        self, exchange: Exchange, target: Target, attempt: Attempt, authorization: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
         request, body = attempt.request, attempt.body
         known = attempt.dialect.forwarded(request.headers) if request.dialect == attempt.dialect.name else {}
-        headers = {**_HEADERS, **self.asking(known), **self.headers(target)}
+        headers = {**_HEADERS, **self.identity.headers(exchange.head.headers), **self.asking(known), **authorization}
         url = _url(self.url(target, request))
         clock, http = exchange.gateway.clock, exchange.gateway.http
         while True:
@@ -291,13 +340,25 @@ class HttpBackend(Backend):
 
     async def models(self, gateway: Gateway) -> Sequence[ModelInfo]:
         """Ask the provider for its list."""
-        headers = {**_HEADERS, **self.asking({}), **self.headers(Target(self.name, ""))}
+        target = Target(self.name, "")
+        await self.prepared(gateway, target)
+        authorization = await self.authorization(gateway, target)
+        status, told, body = await self._listed(gateway, authorization)
+        if status == 401 and await self.renewed(gateway, target, authorization):
+            status, told, body = await self._listed(gateway, await self.authorization(gateway, target))
+        if status != 200:
+            raise self.explained(self.dialect.read_error(status, told, body))
+        return self.read_models(body)
+
+    def read_models(self, body: bytes) -> Sequence[ModelInfo]:
+        """Read the provider's list; override where it is not as its dialect has it."""
+        return self.dialect.read_models(body)
+
+    async def _listed(self, gateway: Gateway, authorization: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
+        headers = {**_HEADERS, **self.identity.headers({}), **self.asking({}), **authorization}
         try:
             async with gateway.http.get(self.models_url, headers=headers, allow_redirects=False) as response:
-                body = await _up_to(response.content, MODELS_LIMIT)
-                if response.status != 200:
-                    raise self.dialect.read_error(response.status, _lowered(response), body)
-                return self.dialect.read_models(body)
+                return response.status, _lowered(response), await _up_to(response.content, MODELS_LIMIT)
         except aiohttp.ClientError as error:
             raise self._failure(error) from None
         except TimeoutError:

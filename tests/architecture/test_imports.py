@@ -19,6 +19,7 @@ LAYERS = (
     {"server", "banner"},
     {"app", "gateway", "pulse"},
     {"pipeline"},
+    {"keyed"},
     {"chat", "transport", "plugins", "config", "route"},
     {"hookspecs", "losses", "memory", "tokens"},
     {"exchange"},
@@ -43,6 +44,13 @@ def test_dialects_know_the_model() -> None:
     assert [] == strangers("kernel/llmgw_dialects", known | {"llmgw_dialects", "attrs", "yaml"})
 
 
+def test_logins_know_the_stages() -> None:
+    """What back-ends with a vendor's login share knows the kernel's types and its tools; no gateway, no plugin, no vendor."""
+    known = {f"llmgw.{name}" for name in ("errors", "jsons", "stages")}
+
+    assert [] == strangers("kernel/llmgw_logins", known | {"llmgw_logins", "attrs", "aiohttp", "yarl"})
+
+
 def test_test_kit_knows_no_plugin() -> None:
     """The kit for tests knows the kernel and pytest, so that a stranger's plugin is tested as ours are."""
     allowed = {"llmgw", "llmgw_testing", "pytest", "pytest_asyncio"} | dependencies() | AIOHTTPS
@@ -52,7 +60,7 @@ def test_test_kit_knows_no_plugin() -> None:
 
 def test_plugins_know_no_plugin() -> None:
     """A plugin imports what it declares, the kernel, dialects and itself: never another plugin."""
-    common = {"llmgw", "llmgw_dialects"} | dependencies() | AIOHTTPS
+    common = {"llmgw", "llmgw_dialects", "llmgw_logins"} | dependencies() | AIOHTTPS
     faults = []
     for source in sources(*PLUGIN_FOLDERS):
         extras = {extra for entry in entries() if entry.package == source.package for extra in entry.extras}

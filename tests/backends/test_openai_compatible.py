@@ -163,7 +163,7 @@ def test_in_a_deployment(toybox: Toybox) -> None:
 
     assert ["mine", "groq"] == list(gateway.backends)
     made_of_it = gateway.backends["mine"]
-    assert isinstance(made_of_it, Compatible) and Secret("MINE", "k") == made_of_it.key
+    assert isinstance(made_of_it, Compatible) and Secret("MINE", "k") == made_of_it.api_key
 
 
 @pytest.mark.parametrize(
