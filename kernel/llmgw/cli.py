@@ -1,4 +1,4 @@
-"""``llmgw serve | check | plugins | init``, and the verbs that plugins add.
+"""``llmgw serve | check | doctor | plugins | init``, and the verbs that plugins add.
 
 Exit codes: 0 done, 1 it failed, 2 the command line or the configuration is wrong.
 """
@@ -59,6 +59,11 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     check = verbs.add_parser("check", help="read the configuration and say what is wrong with it, without serving")
     _add_config(check)
     check.set_defaults(run=_check)
+    doctor = verbs.add_parser("doctor", help="say of each back-end whether it can be used, and what to do if not")
+    doctor.add_argument("name", nargs="*", help="back-ends; without any, all that are on")
+    doctor.add_argument("--live", action="store_true", help="send each a minimal request, which may cost something")
+    _add_config(doctor)
+    doctor.set_defaults(run=_doctor)
     plugins = verbs.add_parser("plugins", help="list what is installed, what is on, and why; or all about one")
     plugins.add_argument("name", nargs="?", help="a plugin, to see its options")
     plugins.add_argument("--times", action="store_true", help="import each and say how long it took")
@@ -126,6 +131,24 @@ def _check(args: argparse.Namespace) -> int:
         raise ConfigError(*problems)
     print(f"good: {len(gateway.plugins)} plugins, back-ends {', '.join(gateway.backends) or 'none'}")
     return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    import asyncio
+
+    from llmgw import doctor
+    from llmgw.gateway import Gateway
+
+    gateway = Gateway.build(configuration.load(args.config, os.environ))
+
+    async def examine() -> int:
+        bad = 0
+        async for finding in doctor.examined(gateway, args.name, live=args.live):
+            print(doctor.printed(finding), flush=True)
+            bad += bool(finding.problems)
+        return bad
+
+    return 1 if asyncio.run(examine()) else 0
 
 
 def _path_problems(gateway: Gateway) -> Iterator[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -28,6 +29,8 @@ log = logging.getLogger("llmgw")
 
 MODELS_TTL = 300.0
 """Seconds for which a back-end's list of models is kept."""
+MODELS_RETRY = 30.0
+"""Seconds for which a back-end that gave none is not asked again, so that one slow provider delays one client and not all."""
 MODELS_PATIENCE = 5.0
 """Seconds after which a list of models is given without those of a slow back-end."""
 
@@ -57,6 +60,8 @@ class Gateway:
     _http: aiohttp.ClientSession | None = field(default=None, init=False, repr=False)
     _implemented: frozenset[str] = field(default=frozenset(), init=False, repr=False)
     _models: dict[str, tuple[float, Sequence[ModelInfo]]] = field(factory=dict, init=False, repr=False)
+    """Lists by back-end, each with the moment from which on it is asked for again."""
+    _asking: defaultdict[str, asyncio.Lock] = field(factory=lambda: defaultdict(asyncio.Lock), init=False, repr=False)
 
     @classmethod
     def build(cls, config: Config, clock: Clock | None = None) -> Gateway:
@@ -163,18 +168,20 @@ class Gateway:
         return [evolve(model, id=f"{name}:{model.id}") for name, models in zip(names, lists, strict=True) for model in models]
 
     async def _models_of(self, name: str) -> Sequence[ModelInfo]:
-        now = self.clock.monotonic()
-        known = self._models.get(name)
-        if known is not None and now - known[0] < MODELS_TTL:
-            return known[1]
-        try:
-            async with asyncio.timeout(MODELS_PATIENCE):
-                models = await self.backends[name].models(self)
-        except Exception as error:  # noqa: BLE001 -- whatever a plugin raises: those of the others are listed all the same
-            log.warning("the back-end '%s' gave no list of models: %s", name, str(error) or "too slow")
-            return known[1] if known else ()
-        self._models[name] = (now, models)
-        return models
+        async with self._asking[name]:
+            until, known = self._models.get(name, (None, ()))
+            if until is not None and self.clock.monotonic() < until:
+                return known
+            try:
+                async with asyncio.timeout(MODELS_PATIENCE):
+                    models = await self.backends[name].models(self)
+            except Exception as error:  # noqa: BLE001 -- whatever a plugin raises: those of the others are listed all the same
+                log.warning("the back-end '%s' gave no list of models: %s", name, str(error) or "too slow")
+                models, kept = known, MODELS_RETRY
+            else:
+                kept = MODELS_TTL
+            self._models[name] = (self.clock.monotonic() + kept, models)
+            return models
 
     # ---- life
 

@@ -15,7 +15,7 @@ AIOHTTPS = {"yarl", "multidict"}
 
 LAYERS = (
     {"cli"},
-    {"serve", "listing", "init"},
+    {"serve", "listing", "init", "doctor"},
     {"server", "banner"},
     {"app", "gateway", "pulse"},
     {"pipeline"},

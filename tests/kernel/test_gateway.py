@@ -9,7 +9,7 @@ from attrs import define, field
 
 from llmgw import gateway as module
 from llmgw.errors import ConfigError, UpstreamTimeout
-from llmgw.gateway import MODELS_TTL, Gateway
+from llmgw.gateway import MODELS_RETRY, MODELS_TTL, Gateway
 from llmgw.hookspecs import hookimpl
 from llmgw.model import ModelInfo
 from llmgw.stages import Command, Endpoint
@@ -229,15 +229,17 @@ async def test_a_list_is_kept_for_a_while(toybox: Toybox) -> None:
 
 
 async def test_one_that_fails_is_left_out(toybox: Toybox, caplog: pytest.LogCaptureFixture) -> None:
-    """The others are listed, the log has the reason, and it is asked again the next time."""
-    bad = Lister(name="bad", error=UpstreamTimeout("asleep"))
-    gateway = toybox.gateway(serving(bad, Player(name="good")))
+    """The others are listed, the log has the reason, and it is asked again after a while."""
+    clock, bad = FakeClock(), Lister(name="bad", error=UpstreamTimeout("asleep"))
+    gateway = toybox.gateway(serving(bad, Player(name="good")), clock=clock.clock)
 
     assert ["good:m"] == names(await gateway.models())
     assert [(logging.WARNING, "the back-end 'bad' gave no list of models: asleep")] == [
         (one.levelno, one.getMessage()) for one in caplog.records
     ]
     bad.error = None
+    assert ["good:m"] == names(await gateway.models())
+    clock.now += MODELS_RETRY
     assert ["bad:m", "good:m"] == names(await gateway.models())
 
 
@@ -252,6 +254,18 @@ async def test_one_that_is_slow_is_not_waited_for(
 
     assert ["good:m"] == names(await gateway.models())
     assert "too slow" in caplog.text
+
+
+async def test_many_who_ask_at_once_wait_for_one_answer(toybox: Toybox) -> None:
+    """A back-end is asked once, however many clients want its list."""
+    lister = Lister()
+    lister.ready.clear()
+    gateway = toybox.gateway(serving(lister))
+    async with asyncio.TaskGroup() as group:
+        lists = [group.create_task(gateway.models()) for _ in range(50)]
+        await asyncio.sleep(0)
+        lister.ready.set()
+    assert ([["toy:m"]] * 50, 1) == ([names(one.result()) for one in lists], lister.count)
 
 
 async def test_an_old_list_is_better_than_none(toybox: Toybox) -> None:
