@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -191,6 +192,13 @@ def _asked_for(asked: str, models: Sequence[ModelInfo]) -> ModelInfo:
 
 def _listing(exchange: Exchange, write: Callable[[Dialect], bytes]) -> web.Response:
     return web.Response(body=_agreed(exchange, write), content_type="application/json")
+
+
+def _waiting(seconds: float) -> dict[str, str]:
+    """Whole seconds (RFC 9110, 10.2.3), never fewer than are to be waited; SDKs read the exact time first, where there is one."""
+    exact = max(0.0, seconds)
+    whole = {"retry-after": str(ceil(exact))}
+    return whole if exact == ceil(exact) else {**whole, "retry-after-ms": str(ceil(exact * 1000))}
 
 
 def _agreed(exchange: Exchange, write: Callable[[Dialect], bytes]) -> bytes:
@@ -451,7 +459,7 @@ def error_response(exchange: Exchange, error: GatewayError, *, stream: bool = Fa
         if own or upstream.content_type.startswith("application/json"):
             content_type, body = upstream.content_type, upstream.body
     if error.retry_after is not None:
-        headers.setdefault("retry-after", f"{max(0.0, error.retry_after):.3f}".rstrip("0").rstrip("."))
+        headers |= {name: told for name, told in _waiting(error.retry_after).items() if name not in headers}
     if isinstance(error, Unauthorized):
         headers["www-authenticate"] = "Bearer"
     body = body or _agreed(exchange, lambda dialect: dialect.write_error(error))

@@ -104,8 +104,6 @@ class _Examination:
             self._failed("reachable", f"no: nothing came within {PATIENCE:g} s")
         except GatewayError as error:
             self._failed("reachable", f"no: {error.message}")
-        except aiohttp.ClientError as error:
-            self._failed("reachable", f"no: {type(error).__name__}. Is it running, and is its base_url right?")
         else:
             took = self.gateway.clock.monotonic() - begun
             self.lines.append(("reachable", f"yes, {len(models)} model{'' if len(models) == 1 else 's'} in {took:.1f} s"))
@@ -114,10 +112,13 @@ class _Examination:
 
     async def _knocked(self) -> None:
         """Whether somebody is there at all, asked without the credential: a list of models may be known without asking."""
-        if isinstance(self.backend, HttpBackend):
-            url = URL(self.backend.base_url).origin()
-            async with self.gateway.http.get(url, allow_redirects=False):
+        if not isinstance(self.backend, HttpBackend):
+            return
+        try:
+            async with self.gateway.http.get(URL(self.backend.base_url).origin(), allow_redirects=False):
                 pass
+        except aiohttp.ClientError as error:
+            raise self.backend._failure(error) from None
 
     def _failed(self, word: str, text: str) -> None:
         self.lines.append((word, text))

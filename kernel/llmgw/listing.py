@@ -104,7 +104,8 @@ def describe(one: Installed) -> list[str]:
 def _option(option: Attribute[Any]) -> str:
     kind = option.type if isinstance(option.type, str) else getattr(option.type, "__name__", str(option.type))
     default: Any = option.default
+    name = option.alias or option.name
     if default is NOTHING:
-        return f"{option.name}: {kind} (required)"
+        return f"{name}: {kind} (required)"
     shown = getattr(default, "factory", None)
-    return f"{option.name}: {kind} = {shown() if shown is not None and not getattr(default, 'takes_self', False) else default!r}"
+    return f"{name}: {kind} = {shown() if shown is not None and not getattr(default, 'takes_self', False) else default!r}"
