@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from attrs import define
 
-from llmgw import Backend, Dialect, Gateway, KeyBackend, Operation, Profile, Request, Secret, Target, hookimpl
+from llmgw import Backend, Dialect, Gateway, KeyBackend, Operation, Profile, Request, Secret, Target, hookimpl, jsons
 from llmgw_dialects.google_gemini import DIALECT, method
 from llmgw_dialects.profiles import with_overrides
 
@@ -53,6 +53,11 @@ class Gemini(KeyBackend):
         own = request.dialect == self.dialect.name
         model = quote(target.model if own else target.model.removeprefix("models/"), safe="/:@")
         return f"{self.base_url.rstrip('/')}/{self.version}/models/{model}:{method(request)}"
+
+    def further_models(self, body: bytes) -> str | None:
+        """The next page, by the token on this one (REST reference, ``models.list``)."""
+        token = jsons.loads(body).get("nextPageToken")
+        return f"{self.models_url}&pageToken={quote(token, safe='')}" if isinstance(token, str) and token else None
 
     def profile_of(self, dialect: Dialect, model: str) -> Profile:
         """What the dialect knows of a model, and over it what the deployment says."""

@@ -118,7 +118,7 @@ class _Examination:
             async with self.gateway.http.get(URL(self.backend.base_url).origin(), allow_redirects=False):
                 pass
         except aiohttp.ClientError as error:
-            raise self.backend._failure(error) from None
+            raise self.backend.failure(error) from None
 
     def _failed(self, word: str, text: str) -> None:
         self.lines.append((word, text))

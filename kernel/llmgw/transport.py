@@ -41,7 +41,10 @@ ERROR_LIMIT = 2**20
 """Bytes of a provider's error that are read; what is behind them helps nobody."""
 
 MODELS_LIMIT = 16 * 2**20
-"""Bytes of a provider's list of models."""
+"""Bytes of a page of a provider's list of models."""
+
+MODELS_PAGES = 100
+"""Pages of such a list, for a provider whose pages never end."""
 
 _HEADERS = {"content-type": "application/json", "accept-encoding": "identity"}
 
@@ -120,8 +123,25 @@ class HttpBackend(Backend):
         """
         return self.headers(target)
 
+    async def signed(
+        self, gateway: Gateway, target: Target, url: str, headers: Mapping[str, str], body: bytes
+    ) -> Mapping[str, str]:
+        """All headers, now that it is known what they stand above: override where a provider wants it signed.
+
+        Args:
+            gateway: the running one.
+            target: of the request.
+            url: as it is sent.
+            headers: so far.
+            body: as it is sent.
+
+        Raises:
+            CredentialUnusable: there is nothing to sign with; the message says what to do.
+        """
+        return headers
+
     async def renewed(self, gateway: Gateway, target: Target, refused: Mapping[str, str]) -> bool:
-        """Whether there is another credential now than the one that the provider has just refused with a 401.
+        """Whether there is another credential now than the one that the provider has just refused.
 
         Args:
             gateway: the running one.
@@ -268,7 +288,8 @@ class HttpBackend(Backend):
                 error = await self._refusal(exchange, response, attempt.dialect)
             finally:
                 response.release()
-            if response.status == 401 and renewals and await self.renewed(exchange.gateway, target, authorization):
+            refused = error.kind == "authentication"  # which some say with a 403
+            if refused and renewals and await self.renewed(exchange.gateway, target, authorization):
                 renewals -= 1
                 continue
             cure = self._memory.cure(error, attempt, target.model)
@@ -302,6 +323,7 @@ class HttpBackend(Backend):
         known = attempt.dialect.forwarded(request.headers) if request.dialect == attempt.dialect.name else {}
         headers = {**_HEADERS, **self.identity.headers(exchange.head.headers), **self.asking(known), **authorization}
         url = _url(self.url(target, request))
+        headers = {**await self.signed(exchange.gateway, target, str(url), headers, body)}
         clock, http = exchange.gateway.clock, exchange.gateway.http
         while True:
             before, begun = _fresh.set(False), clock.monotonic()
@@ -342,25 +364,40 @@ class HttpBackend(Backend):
         """Ask the provider for its list."""
         target = Target(self.name, "")
         await self.prepared(gateway, target)
+        url, found = self.models_url, list[ModelInfo]()
+        for _ in range(MODELS_PAGES):
+            body = await self._page(gateway, target, url)
+            found += self.read_models(body)
+            further = self.further_models(body)
+            if further is None:
+                break
+            url = further
+        return found
+
+    async def _page(self, gateway: Gateway, target: Target, url: str) -> bytes:
         authorization = await self.authorization(gateway, target)
-        status, told, body = await self._listed(gateway, authorization)
+        status, told, body = await self._listed(gateway, url, authorization)
         if status == 401 and await self.renewed(gateway, target, authorization):
-            status, told, body = await self._listed(gateway, await self.authorization(gateway, target))
+            status, told, body = await self._listed(gateway, url, await self.authorization(gateway, target))
         if status != 200:
             raise self.explained(self.dialect.read_error(status, told, body))
-        return self.read_models(body)
+        return body
+
+    def further_models(self, body: bytes) -> str | None:
+        """Where the next page of its list is, at a provider that has pages; None behind the last."""
+        return None
 
     def read_models(self, body: bytes) -> Sequence[ModelInfo]:
         """Read the provider's list; override where it is not as its dialect has it."""
         return self.dialect.read_models(body)
 
-    async def _listed(self, gateway: Gateway, authorization: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
+    async def _listed(self, gateway: Gateway, url: str, authorization: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
         headers = {**_HEADERS, **self.identity.headers({}), **self.asking({}), **authorization}
         try:
-            async with gateway.http.get(self.models_url, headers=headers, allow_redirects=False) as response:
+            async with gateway.http.get(url, headers=headers, allow_redirects=False) as response:
                 return response.status, _lowered(response), await _up_to(response.content, MODELS_LIMIT)
         except aiohttp.ClientError as error:
-            raise self._failure(error) from None
+            raise self.failure(error) from None
         except TimeoutError:
             raise UpstreamTimeout(f"{self._where} did not accept a connection in time.") from None
 
@@ -377,7 +414,7 @@ class HttpBackend(Backend):
                 raise
             raise silence from None
         except aiohttp.ClientError as error:
-            raise self._failure(error) from None
+            raise self.failure(error) from None
         except TimeoutError:
             raise UpstreamTimeout(f"{self._where} did not accept a connection in time.") from None
         finally:
@@ -387,7 +424,7 @@ class HttpBackend(Backend):
     def _where(self) -> str:
         return f"The back-end '{self.name}' ({_origin(self.base_url)})"
 
-    def _failure(self, error: aiohttp.ClientError) -> GatewayError:
+    def failure(self, error: aiohttp.ClientError) -> GatewayError:
         match error:
             case aiohttp.ServerDisconnectedError():
                 return UpstreamBroken(f"{self._where} closed the connection without an answer. Ask again.")

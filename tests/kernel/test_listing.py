@@ -16,7 +16,7 @@ from tests.toys import Toybox, plugin
 def state(capsys: pytest.CaptureFixture[str], name: str, path: Path | None = None, **options: Any) -> str:
     """What the list says about a plugin."""
     assert 0 == listing.run(None, path, {}, **options)
-    [line] = [line for line in capsys.readouterr().out.splitlines() if f"{name} " in f"{line} "]
+    [line] = [line for line in capsys.readouterr().out.splitlines() if f" {name} " in f" {line} "]
     return line
 
 

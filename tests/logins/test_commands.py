@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from llmgw_logins import CommandFailed, ask, found
+
+
+async def test_what_it_prints() -> None:
+    """Its standard output; what it was given, it got."""
+    words = [sys.executable, "-c", "import sys; print(sys.stdin.read().upper(), end='')"]
+    assert b"HELLO" == await ask(words, env={}, given=b"hello")
+
+
+async def test_its_environment() -> None:
+    """It sees what it is given, and nothing else of ours."""
+    words = [sys.executable, "-c", "import os; print(os.environ.get('A'), os.environ.get('HOME'))"]
+    assert b"1 None\n" == await ask(words, env={"A": "1"})
+
+
+async def test_no_shell_sees_it() -> None:
+    """A word is a word."""
+    words = [sys.executable, "-c", "import sys; print(sys.argv[1])", "$(id); `id`"]
+    assert b"$(id); `id`\n" == await ask(words, env={})
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["/nowhere/acme", "token"], "'acme' cannot be run: No such file or directory"),
+        ([sys.executable, "-c", "import sys; sys.stderr.write('SECRET'); sys.exit(3)"], "ended with the code 3"),
+        ([sys.executable, "-c", "input()"], "ended with the code 1"),
+    ],
+)
+async def test_a_command_that_fails(words: list[str], said: str) -> None:
+    """It is told how, but not what it wrote, which may be what nobody should see."""
+    with pytest.raises(CommandFailed) as raised:
+        await ask(words, env={})
+    assert said in str(raised.value) and "SECRET" not in str(raised.value)
+
+
+async def test_a_command_that_hangs() -> None:
+    """It is killed."""
+    with pytest.raises(CommandFailed, match=r"no answer within 0\.2 s"):
+        await ask([sys.executable, "-c", "import time; time.sleep(600)"], env={}, patience=0.2)
+
+
+def test_where_it_is(tmp_path: Path) -> None:
+    """By the search path of the deployment's environment, not of this process."""
+    command = tmp_path / "acme"
+    command.write_text("#!/bin/sh\n")
+    command.chmod(0o755)
+    assert str(command) == found("acme", {"PATH": str(tmp_path)})
+    assert found("acme", {}) is None and found("sh", {"PATH": ""}) is None
