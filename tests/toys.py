@@ -19,7 +19,7 @@ from attrs import define, evolve, field
 
 from llmgw import jsons, plugins, sse, stages
 from llmgw.config import Config, load
-from llmgw.errors import BadRequest, GatewayError, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamReply
+from llmgw.errors import BadRequest, GatewayError, Kind, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamReply
 from llmgw.events import (
     BlockDelta,
     BlockStart,
@@ -93,7 +93,8 @@ class Toy(Dialect):
     def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         upstream = UpstreamReply(status, body, self.name, headers)
         words = body.decode(errors="replace")
-        error = UpstreamRefused(words, upstream=upstream, kind="rate_limited" if status == 429 else None)
+        kinds: dict[int, Kind] = {401: "authentication", 429: "rate_limited"}
+        error = UpstreamRefused(words, upstream=upstream, kind=kinds.get(status))
         if status == 400 and words.startswith('{"carriers"'):
             error.cure = "carriers"
         elif status == 400 and words.startswith('{"field"'):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
+from urllib.parse import quote
 
 from attrs import define, field
 
-from llmgw import Backend, Dialect, Gateway, KeyBackend, Operation, Profile, Secret, hookimpl
+from llmgw import Backend, Dialect, Gateway, KeyBackend, Operation, Profile, Secret, hookimpl, jsons
 from llmgw_dialects.anthropic_messages import DIALECT
 from llmgw_dialects.profiles import with_overrides
 
@@ -50,6 +51,12 @@ class Anthropic(KeyBackend):
     def profile_of(self, dialect: Dialect, model: str) -> Profile:
         """What the dialect knows of a model, and over it what the deployment says."""
         return with_overrides(dialect.profile(model), self.profile)
+
+    def further_models(self, body: bytes) -> str | None:
+        """The next page, which begins behind the last model of this one."""
+        tree = jsons.loads(body)
+        last = tree.get("last_id") if tree.get("has_more") else None
+        return f"{self.models_url}&after_id={quote(last, safe='')}" if isinstance(last, str) and last else None
 
     def shown(self, key: str) -> Mapping[str, str]:
         """In Anthropic's own header, which both of its versions take."""

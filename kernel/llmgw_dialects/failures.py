@@ -83,7 +83,10 @@ _TOO_LONG: Final = re.compile(
     r"|input token count .* exceeds the maximum",
     re.IGNORECASE,
 )
-_SECRET: Final = re.compile(r"\b(?:sk|pk|rk|gsk|xai|AIza)[-_]?[A-Za-z0-9_\-]{12,}|(?<=Bearer )[A-Za-z0-9._~+/=\-]{16,}")
+_SECRET: Final = re.compile(
+    r"\b(?:sk|pk|rk|gsk|xai|nvapi|AIza|ABSK|gh[opsu])[-_]?[A-Za-z0-9_\-]{12,}|\b(?:AQ|ya29)\.[A-Za-z0-9_\-]{12,}"
+    r"|\beyJ[A-Za-z0-9_\-]{10,}\.[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]*|(?<=Bearer )[A-Za-z0-9._~+/=\-]{16,}"
+)
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 
@@ -175,7 +178,7 @@ def kind_of(told: Told, status: int) -> Kind:
     for word in (told.code.lower(), told.type.lower()):
         if word in _CODES:
             return _CODES[word]
-        if word.endswith("_spend_limit_exceeded"):
+        if word.endswith(("_spend_limit_exceeded", "_spend_limit_reached")):
             return "billing"
     if status in (400, 413, 422) and _TOO_LONG.search(told.message):
         return "context_length"
@@ -208,6 +211,9 @@ def _from_object(error: dict[str, Any]) -> Told:
     code, kind, param = error.get("code"), error.get("type") or error.get("status"), error.get("param")
     message = next((error[key] for key in ("message", "msg", "error", "title") if isinstance(error.get(key), str)), None)
     numbers = (error.get("status_code"), code, error.get("status"))
+    details = error.get("details")
+    if code is None and isinstance(details, dict):  # Anthropic's finer word
+        code = details.get("error_code")
     return Told(
         message=cleaned(message if message is not None else jsons.dumps(error).decode()),
         code=code if isinstance(code, str) else "",

@@ -129,3 +129,15 @@ def test_an_error_of_another_dialect_is_written_anew() -> None:
         "no", upstream=type(error.upstream)(429, b'{"type":"error"}', "anthropic.messages"), kind="rate_limited"
     )
     assert "rate_limit_exceeded" == json.loads(DIALECT.write_error(foreign))["error"]["code"]
+
+
+@pytest.mark.parametrize("key", [
+    "sk-ant-api03-abcdefghijklmno", "sk-ant-oat01-abcdefghijklmno", "sk-ant-ort01-abcdefghijklmno", "sk-or-v1-abcdefghijklmno",
+    "AIzaSyabcdefghijklmnop", "AQ.Ab8RN6Jabcdefghijkl", "ya29.a0AfB_abcdefghijkl", "gho_abcdefghijklmnop", "ghp_abcdefghijklmnop",
+    "xai-abcdefghijklmnop", "gsk_abcdefghijklmnop", "nvapi-abcdefghijklmnop", "ABSKabcdefghijklmnop",
+    "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl",
+])  # fmt: skip
+def test_no_vendors_key_is_repeated(key: str) -> None:
+    """Whatever a provider repeats of what it was shown."""
+    error = DIALECT.read_error(401, {}, body(message=f"The key {key} is not known."))
+    assert "The key [redacted] is not known." == error.message

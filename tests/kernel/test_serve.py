@@ -18,7 +18,7 @@ from llmgw.serve import Listening, _admit, _bound, where
 from llmgw.stages import Endpoint, Principal
 from llmgw.workers import CannotListen, bind
 from llmgw_testing import Program
-from tests.toys import TOY, Toybox, plugin
+from tests.toys import TOY, Player, Toybox, plugin, serving
 
 
 def asking() -> type:
@@ -99,6 +99,28 @@ def test_authentication_disabled_serves_this_machine(toybox: Toybox, open_to_all
     )
 
 
+class Personal(Player):
+    """A back-end whose vendor allows its login to one person alone."""
+
+    loopback_only = True
+    notices = ("the vendor allows it to you alone",)
+
+
+def test_a_personal_login_serves_this_machine(toybox: Toybox) -> None:
+    """Whoever is asked for a key, and whatever one knows."""
+    gateway = toybox.gateway(asking(), serving(Personal(name="acme")), proxy={"host": "0.0.0.0"})
+    listening = where(gateway, open_to_all=True)
+    assert "127.0.0.1" == listening.host and "'acme'" in listening.notes[0]
+
+
+def test_a_reload_may_not_bring_a_personal_login_to_others(toybox: Toybox) -> None:
+    """The process listens for them already."""
+    gateway = toybox.gateway(asking(), serving(Personal(name="acme")))
+    with pytest.raises(ConfigError, match=r"only 127\.0\.0\.1 may be served.*@ backends\.acme"):
+        _admit("0.0.0.0", True, gateway)
+    _admit("127.0.0.1", False, gateway)
+
+
 # ---- before anything is opened ------------------------------------------------------------------
 
 
@@ -133,6 +155,16 @@ def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
         assert 1 == serve.run(options("--port", str(sock.getsockname()[1])))
 
     assert "address already in use" in capsys.readouterr().err
+
+
+def test_what_a_vendors_terms_say_is_told_at_the_start(toybox: Toybox, caplog: pytest.LogCaptureFixture) -> None:
+    """Before anything is served."""
+    toybox.config(serving(Personal(name="acme")))
+    file = str(Path(toybox.folder) / "llmgw.yaml")
+    with bind("127.0.0.1", 0) as sock:
+        sock.listen()
+        assert 1 == serve.run(options("--config", file, "--port", str(sock.getsockname()[1])))
+    assert "the vendor allows it to you alone @ backends.acme" in caplog.text
 
 
 # ---- as a program -------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
 from aioresponses import aioresponses
-from attrs import define, evolve
+from attrs import define, evolve, field
 
 from llmgw import jsons, transport
 from llmgw.errors import (
@@ -27,6 +27,8 @@ from llmgw.errors import (
 )
 from llmgw.events import BlockDelta, BlockStart, BlockStop, Event, Raw, ResponseEnd, ResponseStart, Stop, Usage, UsageUpdate
 from llmgw.exchange import Exchange
+from llmgw.gateway import Gateway
+from llmgw.identity import Identity
 from llmgw.model import Loss, Message, ModelInfo, Profile, Request, Text
 from llmgw.stages import Dialect, Observer, Operation, Principal, Target
 from llmgw.tokens import estimated
@@ -114,6 +116,127 @@ async def test_the_targets_credential_is_used(toybox: Toybox, provider: Provider
         assert 200 == (await running.post({"model": "m"}, "/toy"))[0]
 
     assert "Bearer key-of-second" == provider.seen[0].headers["authorization"]
+
+
+@define(eq=False, kw_only=True)
+class Renewing(ToyHttp):
+    """A back-end whose token changes when it is refused, so many times."""
+
+    tokens: int = 1
+    at: int = 0
+    asked: list[str] = field(factory=list)
+
+    async def authorization(self, gateway: Gateway, target: Target) -> Mapping[str, str]:
+        return {"authorization": f"Bearer {self.at}"}
+
+    async def renewed(self, gateway: Gateway, target: Target, refused: Mapping[str, str]) -> bool:
+        self.asked.append(refused["authorization"])
+        if self.at == self.tokens:
+            return False
+        self.at += 1
+        return True
+
+
+async def test_a_credential_that_is_refused_is_renewed(toybox: Toybox, provider: Provider) -> None:
+    """The very request goes out again under the new one, and the client hears nothing of it."""
+    backend = Renewing(base_url=provider.base_url)
+    provider.answers(whole({"no": 1}, 401), whole({"said": "Hello"}))
+    async with run_gateway(toybox.deployment(serving(backend))) as running:
+        assert (200, {"said": "Hello"}) == await running.post({"model": "m"}, "/toy")
+    assert ["Bearer 0", "Bearer 1"] == [seen.headers["authorization"] for seen in provider.seen]
+    assert ["Bearer 0"] == backend.asked and provider.seen[0].body == provider.seen[1].body
+
+
+@pytest.mark.parametrize(("tokens", "posts"), [(0, 1), (1, 2), (2, 3), (9, 3)])
+async def test_it_is_renewed_twice_and_no_more(toybox: Toybox, provider: Provider, tokens: int, posts: int) -> None:
+    """However many there are: a provider that refuses all is not asked for ever."""
+    provider.answers(*[whole({"no": 1}, 401)] * posts)
+    backend = Renewing(base_url=provider.base_url, tokens=tokens)
+    async with run_gateway(toybox.deployment(serving(backend))) as running:
+        assert (401, {"no": 1}) == await running.post({"model": "m"}, "/toy")
+    assert posts == len(provider.seen)
+
+
+async def test_another_refusal_renews_nothing(toybox: Toybox, provider: Provider) -> None:
+    """Only one for who asks."""
+    provider.answers(whole({"no": 1}, 429))
+    backend = Renewing(base_url=provider.base_url)
+    async with run_gateway(toybox.deployment(serving(backend))) as running:
+        assert 429 == (await running.post({"model": "m"}, "/toy"))[0]
+    assert [] == backend.asked
+
+
+async def test_a_list_of_models_under_a_renewed_credential(toybox: Toybox, provider: Provider) -> None:
+    """As for requests."""
+    provider.answers(whole({"no": 1}, 401), whole({"models": ["a"]}))
+    backend = Renewing(base_url=provider.base_url)
+    async with run_gateway(toybox.deployment(serving(backend))) as running:
+        assert ["toy:a"] == [one.id for one in await running.gateway.models()]
+    assert ["Bearer 0", "Bearer 1"] == [seen.headers["authorization"] for seen in provider.seen]
+
+
+@define(eq=False, kw_only=True)
+class Preparing(ToyHttp):
+    """A back-end that must know something first, signs what it sends, and explains what comes back."""
+
+    known: list[str] = field(factory=list)
+
+    async def prepared(self, gateway: Gateway, target: Target) -> None:
+        self.known.append(target.model)
+
+    async def signed(
+        self, gateway: Gateway, target: Target, url: str, headers: Mapping[str, str], body: bytes
+    ) -> Mapping[str, str]:
+        return {**headers, "x-signed": f"{url.rpartition('/')[2]} {len(body)} {headers['authorization']} {self.known}"}
+
+    def explained(self, error: UpstreamError) -> UpstreamError:
+        error.message = f"{error.message} Run: acme login"
+        error.upstream = None
+        return error
+
+
+async def test_what_must_be_known_first_and_what_is_signed(toybox: Toybox, provider: Provider) -> None:
+    """Before a request is written it is found out; headers are signed when all of them, the URL and the body are known."""
+    provider.answers(whole({"said": "Hello"}))
+    async with run_gateway(toybox.deployment(serving(Preparing(base_url=provider.base_url)))) as running:
+        await running.post({"model": "m"}, "/toy")
+    [seen] = provider.seen
+    assert f"say {len(seen.body)} Bearer key-of-default ['m']" == seen.headers["x-signed"]
+
+
+async def test_a_refusal_is_explained(toybox: Toybox, provider: Provider) -> None:
+    """By who knows more of the provider than its dialect does."""
+    provider.answers(whole(b"no", 403))
+    async with run_gateway(toybox.deployment(serving(Preparing(base_url=provider.base_url)))) as running:
+        _, body = await running.post({"model": "m"}, "/toy")
+    assert "no Run: acme login" == body["error"]
+
+
+async def test_who_the_provider_sees(toybox: Toybox, provider: Provider) -> None:
+    """The deployment may name its own program, or let the client's through."""
+    provider.answers(whole({"said": "Hello"}))
+    backend = at(provider, identity=Identity(user_agent="client", x_title="Shop"))
+    async with run_gateway(toybox.deployment(serving(backend))) as running:
+        await running.post({"model": "m"}, "/toy", user_agent="acme/1", x_title="other")
+    headers = provider.seen[0].headers
+    assert ("acme/1", "Shop") == (headers["user-agent"], headers["x-title"])
+
+
+@define(eq=False, kw_only=True)
+class Paged(ToyHttp):
+    """A back-end whose list has pages."""
+
+    def further_models(self, body: bytes) -> str | None:
+        page = jsons.loads(body).get("next")
+        return f"{self.models_url}?page={page}" if page else None
+
+
+async def test_a_list_of_models_has_pages(toybox: Toybox, provider: Provider) -> None:
+    """All are read, up to a hundred, for a provider whose pages never end."""
+    provider.answers(whole({"models": ["a"], "next": 2}), whole({"models": ["b"]}))
+    async with run_gateway(toybox.deployment(serving(Paged(base_url=provider.base_url)))) as running:
+        assert ["toy:a", "toy:b"] == [one.id for one in await running.gateway.models()]
+    assert 2 == len(provider.seen)
 
 
 async def test_an_untouched_body_goes_out_as_it_came(toybox: Toybox, provider: Provider) -> None:
