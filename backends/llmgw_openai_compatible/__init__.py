@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
-from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import yaml
-from attrs import define, field, frozen
+from attrs import define, field
+from yarl import URL
 
 from llmgw import (
     Backend,
@@ -20,45 +17,22 @@ from llmgw import (
     KeyBackend,
     ModelInfo,
     Profile,
+    Request,
     Secret,
     Target,
     hookimpl,
     nearest,
 )
+from llmgw.errors import UpstreamError
 from llmgw_dialects.openai_chat import COMPATIBLE
 from llmgw_dialects.profiles import with_overrides
+from llmgw_openai_compatible.flavour import Flavour
+from llmgw_openai_compatible.presets import Preset, filled, presets
 
-if TYPE_CHECKING:
-    from llmgw.model import Request
+__all__ = ["Compatible", "OpenAICompatible", "Preset", "presets"]
 
-
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
-
-
-@frozen(kw_only=True)
-class Preset:
-    """What there is to know about a provider.
-
-    Args:
-        title: its name, for people.
-        base_url: before ``/chat/completions``; ``${NAME}`` in it is taken from the environment.
-        key: variables that may hold the key, the first one set counts; none for a server that asks for none.
-        needs_key: whether it answers nobody without one.
-        note: what else a person should know.
-    """
-
-    title: str
-    base_url: str
-    key: tuple[str, ...] = field(default=(), converter=tuple)
-    needs_key: bool = True
-    note: str = ""
-
-
-@cache
-def presets() -> Mapping[str, Preset]:
-    """All providers known by name."""
-    text = resources.files(__package__ or __name__).joinpath("presets.yaml").read_text()
-    return {name: Preset(**values) for name, values in yaml.safe_load(text).items()}
+_NO_LIST = "It has no list of models: name those that you use in the back-end's option 'models'."
+_PLAIN = Preset(title="", base_url="")
 
 
 @define(eq=False, kw_only=True)
@@ -71,10 +45,19 @@ class Compatible(KeyBackend):
     required: bool = False
     extra_headers: Mapping[str, str] = field(factory=dict)
     fixed_models: Sequence[str] = ()
+    preset: Preset = _PLAIN
+    flavour: Flavour = Flavour()
+    notices: Sequence[str] = ()
+    loopback_only: bool = False
+
+    def speaks(self, request: Request) -> Dialect:
+        """Chat Completions, as this provider takes it."""
+        return self.flavour
 
     def profile_of(self, dialect: Dialect, model: str) -> Profile:
-        """What the dialect knows of a model, and over it what the deployment says."""
-        return with_overrides(dialect.profile(model), {"takes_details": True, **self.profile})
+        """What the dialect knows of a model, over it what the preset does, and over all what the deployment says."""
+        known = {"takes_details": True, **self.preset.of_model(model), **self.profile}
+        return with_overrides(dialect.profile(model), known)
 
     @property
     def needs_key(self) -> bool:
@@ -88,14 +71,42 @@ class Compatible(KeyBackend):
 
     def url(self, target: Target, request: Request) -> str:
         """Where this request goes; a base URL that already names the path is not made longer."""
-        base = self.base_url.rstrip("/")
-        return base if base.endswith(self.path) else base + self.path
+        return self._base + self.path
+
+    @property
+    def models_url(self) -> str:
+        """Where its list of models is."""
+        return self._base + self.models_path
+
+    @property
+    def _base(self) -> str:
+        return self.base_url.rstrip("/").removesuffix(self.path)
+
+    def explained(self, error: UpstreamError) -> UpstreamError:
+        """An error whose words mean more at this provider than its status says."""
+        told = error.message.lower()
+        known = next((one for one in self.preset.refusals if one.says.lower() in told), None)
+        if known is not None:
+            error.kind = known.kind
+            error.message = f"{error.message.rstrip()} {known.advice}".rstrip()
+            error.args = (error.message,)
+        return error
 
     async def models(self, gateway: Gateway) -> Sequence[ModelInfo]:
-        """The models that the deployment lists, else the provider's own list."""
+        """The models that the deployment lists, else the provider's own list.
+
+        Raises:
+            UpstreamError: it has none, or did not give it.
+        """
         if self.fixed_models:
             return [ModelInfo(model, owned_by=self.name) for model in self.fixed_models]
-        return await super().models(gateway)
+        try:
+            return await super().models(gateway)
+        except UpstreamError as error:
+            if error.status in (404, 405, 501):
+                error.message = f"{error.message.rstrip()} {_NO_LIST}"
+                error.args = (error.message,)
+            raise
 
 
 @define(eq=False, kw_only=True)
@@ -107,7 +118,8 @@ class OpenAICompatible:
     Args:
         name: the id of the back-end; a preset of that name is taken.
         preset: a provider known by name; ``llmgw plugins openai-compatible`` lists them.
-        base_url: the URL before ``/chat/completions``, instead of the preset's.
+        base_url: the URL before ``/chat/completions``, instead of the preset's; one without a path gets the preset's, or
+            ``/v1``.
         api_key: instead of the preset's variable.
         keys: several, instead of it; else further ones are taken from that variable with ``_2`` and so on.
         headers: sent with every request.
@@ -146,19 +158,24 @@ class OpenAICompatible:
                 + (f"; did you mean '{close[0]}'?" if close else f"; there are: {', '.join(known)}")
             )
         if preset is None and self.base_url is None:
-            return [self._of(name, one, gateway.env) for name, one in known.items() if _is_on(one, gateway.env)]
+            return [self._of(name, one, gateway.env) for name, one in known.items() if one.is_on(gateway.env)]
         return [self._of(self.name, known[preset] if preset else None, gateway.env)]
 
     def _of(self, name: str, preset: Preset | None, env: Mapping[str, str]) -> Compatible:
-        base_url = self.base_url or _filled(preset.base_url if preset else "", env, name)
+        known = preset or _PLAIN
+        base_url = _versioned(self.base_url, preset) if self.base_url else filled(known.base_url, env, name)
         made = Compatible(
             name=name,
             base_url=base_url,
-            api_key=self.api_key or (_key(preset, env) if preset and preset.key else Secret("")),
+            api_key=self.api_key or known.secret(env),
             keys=self.keys,
             required=preset is not None and preset.needs_key and self.base_url is None,
             extra_headers=self.headers,
             fixed_models=self.models,
+            preset=known,
+            flavour=Flavour(limit=known.limit, quirks=known.quirks),
+            notices=(known.terms,) if known.terms else (),
+            loopback_only=bool(known.terms),
             profile=self.profile,
             identity=self.identity,
         )
@@ -166,27 +183,12 @@ class OpenAICompatible:
         return made
 
 
-def _is_on(preset: Preset, env: Mapping[str, str]) -> bool:
-    """Whether the environment has all that a hosted provider needs: its key, and what its URL is made with."""
-    return preset.needs_key and _key(preset, env).is_set and all(env.get(name) for name in _VARIABLE.findall(preset.base_url))
-
-
-def _key(preset: Preset, env: Mapping[str, str]) -> Secret:
-    name = next((name for name in preset.key if env.get(name)), preset.key[0])
-    return Secret(name, env.get(name) or None)
-
-
-def _filled(url: str, env: Mapping[str, str], name: str) -> str:
-    """The URL with its ``${NAME}`` filled in.
-
-    Raises:
-        ConfigError: a variable is not set.
-    """
-
-    def value(match: re.Match[str]) -> str:
-        found = env.get(match[1])
-        if not found:
-            raise ConfigError(f"{match[1]} is not set, and the URL of '{name}' needs it @ backends.{name}")
-        return found
-
-    return _VARIABLE.sub(value, url)
+def _versioned(url: str, preset: Preset | None) -> str:
+    """A base URL with the path that people leave out, unless it is a provider's whose API is right at its host."""
+    try:
+        bare = URL(url).path in ("", "/") and not URL(url).query_string
+    except ValueError:
+        return url  # told of by ``problems``
+    if not bare or (preset is None and url.rstrip("/") in {one.base_url for one in presets().values()}):
+        return url
+    return url.rstrip("/") + (URL(preset.base_url).path.rstrip("/") if preset is not None else "/v1")

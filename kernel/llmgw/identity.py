@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from attrs import field, fields, frozen
 
@@ -13,6 +13,23 @@ CLIENT: Final = "client"
 """Stands for what the client says of itself."""
 OURS: Final = f"llmgw/{VERSION}"
 _NAMES: Final = {"user_agent": "user-agent", "referer": "http-referer", "x_title": "x-title"}
+_FRAMES: Final = frozenset({
+    "connection", "content-encoding", "content-length", "content-type", "expect", "host", "keep-alive", "proxy-connection", "te",
+    "trailer", "transfer-encoding", "upgrade",
+})  # fmt: skip
+"""Headers of one connection or of one body (RFC 9110, 7.6.1 and 8)."""
+_KEYS: Final = frozenset({
+    "api-key", "authorization", "cookie", "proxy-authorization", "x-amz-security-token", "x-api-key", "x-goog-api-key",
+})  # fmt: skip
+
+
+def _named(identity: Any, attribute: Any, headers: Mapping[str, str]) -> None:
+    """SECURITY: with ``authorization: client`` a client's key for this gateway would reach the provider."""
+    for name in headers:
+        if name.lower() in _KEYS:
+            raise ValueError(f"{name!r} shows a key, which is no part of an identity: it belongs in the back-end's own options")
+        if name.lower() in _FRAMES:
+            raise ValueError(f"{name!r} is HTTP's own and cannot be set")
 
 
 @frozen(kw_only=True)
@@ -25,13 +42,13 @@ class Identity:
         user_agent: ``User-Agent``.
         referer: ``HTTP-Referer``, by which some providers attribute requests to a program's site.
         x_title: ``X-Title``, and that program's name.
-        headers: others, by name.
+        headers: others, by name; none that shows a key or that is HTTP's own.
     """
 
     user_agent: str | None = None
     referer: str | None = None
     x_title: str | None = None
-    headers_: dict[str, str] = field(factory=dict, alias="headers")
+    headers_: dict[str, str] = field(factory=dict, alias="headers", validator=_named)
 
     def headers(self, client: Mapping[str, str]) -> dict[str, str]:
         """What is sent.

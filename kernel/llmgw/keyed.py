@@ -27,7 +27,8 @@ def pool(first: Secret, keys: Sequence[Secret], env: Mapping[str, str]) -> list[
     """
     if keys:
         return list(keys)
-    numbered = (Secret(name, env[name]) for number in range(2, MOST) if env.get(name := f"{first.name}_{number}"))
+    numbers = range(2, MOST) if first.name else ()
+    numbered = (Secret(name, env[name]) for number in numbers if env.get(name := f"{first.name}_{number}"))
     return [one for one in (first, *numbered) if one.is_set] or [first]
 
 
@@ -59,9 +60,10 @@ class KeyBackend(HttpBackend):
         return self.base_url.rstrip("/") == self.vendor
 
     def key(self, target: Target) -> Secret:
-        """The key of a target."""
+        """The key of a target; the first that is set where the target names none."""
         known = self._pool or self.keys or [self.api_key]
-        return next((one for one in known if one.name == target.credential), known[0])
+        named = next((one for one in known if one.name == target.credential), None)
+        return named or next((one for one in known if one.is_set), known[0])
 
     def headers(self, target: Target) -> Mapping[str, str]:
         """The key, and what else this provider wants.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
@@ -32,7 +34,9 @@ async def ask(words: Sequence[str], *, env: Mapping[str, str], given: bytes = b"
     name = words[0].rpartition("/")[2]
     pipe = asyncio.subprocess.PIPE
     try:
-        process = await asyncio.create_subprocess_exec(*words, stdin=pipe, stdout=pipe, stderr=pipe, env=dict(env))
+        process = await asyncio.create_subprocess_exec(
+            *words, stdin=pipe, stdout=pipe, stderr=pipe, env=dict(env), start_new_session=True
+        )
     except OSError as error:
         raise CommandFailed(f"'{name}' cannot be run: {error.strerror}") from None
     try:
@@ -42,9 +46,17 @@ async def ask(words: Sequence[str], *, env: Mapping[str, str], given: bytes = b"
         raise CommandFailed(f"'{name}' gave no answer within {patience:g} s") from None
     finally:
         if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
+            _killed(process)
             await process.wait()
     if process.returncode:  # what it says on standard error may hold what nobody should see
         raise CommandFailed(f"'{name}' ended with the code {process.returncode}")
     return printed
+
+
+def _killed(process: asyncio.subprocess.Process) -> None:
+    """End it and whatever it has started: a child that keeps its output open would be waited for."""
+    with suppress(ProcessLookupError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:  # Windows
+            process.kill()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,7 @@ class CredentialFile:
             CredentialUnusable: it is missing, may not be read, or holds no JSON object.
         """
         try:
-            about = self.path.stat()
-            seen = (about.st_mtime_ns, about.st_ino, about.st_size)
+            seen = _seen(self.path.stat())
             if seen != self._seen:
                 self._tree = self._loaded()
                 self._seen = seen
@@ -49,36 +49,50 @@ class CredentialFile:
             raise CredentialUnusable(f"No login in {self.shown}: {why}. {self.advice}") from None
         return self._tree
 
-    def merge(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    def merge(self, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> dict[str, Any]:
         """Write what becomes of what it holds at this very moment; whoever reads sees the old or the new, nothing between.
 
         Args:
-            change: given the file's content; keys that it does not know must be in what it returns.
+            change: given the file's content; keys that it does not know must be in what it returns. None leaves the file as it
+                is. It is called again where somebody else writes meanwhile.
 
         Returns:
-            What was written.
+            What it holds now.
 
         Raises:
             CredentialUnusable: it cannot be read or written.
         """
-        self._seen = None
-        tree = change(self.read())
-        path = self.path.resolve()  # of a link, what it points to
+        while True:
+            self._seen = None
+            tree = self.read()
+            made, before = change(tree), self._seen
+            if made is None:
+                return tree
+            if self._replaced(jsons.dumps(made), before):
+                self._seen = None
+                return made
+
+    def _replaced(self, data: bytes, before: tuple[int, int, int] | None) -> bool:
+        """Whether this is now its content; not where somebody else has written since."""
         try:
+            path = self.path.resolve()  # of a link, what it points to
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # 0600 from the start
             try:
                 with os.fdopen(handle, "wb") as file:
-                    file.write(jsons.dumps(tree))
+                    file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
+                about = path.stat()
+                if _seen(about) != before:
+                    return False
+                with suppress(PermissionError, AttributeError):  # who runs as root must not take a person's login away
+                    os.chown(name, about.st_uid, about.st_gid)
                 Path(name).replace(path)
-            except BaseException:
+                return True
+            finally:
                 Path(name).unlink(missing_ok=True)
-                raise
         except OSError as error:
             raise CredentialUnusable(f"The refreshed login cannot be written to {self.shown}: {error.strerror}.") from None
-        self._seen = None
-        return tree
 
     @property
     def shown(self) -> str:
@@ -98,3 +112,7 @@ class CredentialFile:
         if not isinstance(tree, dict):
             raise CredentialUnusable(f"The login in {self.shown} is corrupt: it holds no JSON object. {self.advice}")
         return tree
+
+
+def _seen(about: os.stat_result) -> tuple[int, int, int]:
+    return about.st_mtime_ns, about.st_ino, about.st_size

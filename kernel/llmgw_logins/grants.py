@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ _PERMANENT: Final = frozenset({
     "refresh_token_invalidated", "invalid_refresh_token", "invalid_token",
 })  # fmt: skip
 _LIMIT: Final = 2**20
+_WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+"""What a code may look like."""
 
 
 class GrantRefused(Exception):
@@ -72,7 +75,7 @@ async def granted(
     answer = _object(data)
     if status == 200 and isinstance(answer.get("access_token"), str) and answer["access_token"]:
         return answer
-    code = _code(answer)
+    code = _code(answer, {**(form or {}), **(json or {})})
     told = f": {code}" if code else ""
     raise GrantRefused(f"the token server answered {status}{told}", code=code, permanent=status == 401 or code in _PERMANENT)
 
@@ -85,9 +88,13 @@ def _object(data: bytes) -> dict[str, Any]:
     return tree if isinstance(tree, dict) else {}
 
 
-def _code(answer: Mapping[str, Any]) -> str:
-    """The word for what is wrong, which vendors put in one of three places."""
+def _code(answer: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """The word for what is wrong, which vendors put in one of three places; what was sent must not come back in a message."""
     error = answer.get("error")
     nested = error.get("code") if isinstance(error, dict) else error
     code = nested or answer.get("code")
-    return code[:100] if isinstance(code, str) else ""
+    if not isinstance(code, str) or code in _PERMANENT:
+        return code if isinstance(code, str) else ""
+    secrets = [value for name, value in {**asked, **answer}.items() if name not in ("grant_type", "error", "code")]
+    told = any(isinstance(one, str) and one and (one in code or code in one) for one in secrets)
+    return code if _WORD.fullmatch(code) and not told else ""

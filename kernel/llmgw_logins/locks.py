@@ -70,39 +70,58 @@ async def lock_directory(
         LockBusy: it was not free in so many tries.
     """
     await _taken_in(tries, pause, clock, lambda: _made(path, stale, clock), path)
+    ours = _which(path)
     touching = asyncio.ensure_future(_touching(path, stale / 2, clock))
     try:
         yield
     finally:
         touching.cancel()
-        with suppress(asyncio.CancelledError):
-            await touching
-        _left(path)
+        _left(path, ours)
 
 
-def _left(path: Path) -> None:
-    with suppress(OSError):
-        path.rmdir()
+def _left(path: Path, ours: int | None) -> None:
+    if _which(path) == ours:
+        with suppress(OSError):
+            path.rmdir() if path.is_dir() else path.unlink()
+
+
+def _which(path: Path) -> int | None:
+    """Which one stands there: who sleeps for long, as a laptop does, finds another's lock, and must let it stand."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
 def _made(path: Path, stale: float, clock: Clock) -> bool:
     try:
         path.mkdir()
     except FileExistsError:
-        with suppress(OSError):
-            if clock.time() - path.stat().st_mtime > stale:
-                path.rmdir()
-                path.mkdir()
-                return True
-        return False
+        return _aside(path, stale, clock) and _made(path, -1, clock)
+    _touched(path, clock)
     return True
+
+
+def _aside(path: Path, stale: float, clock: Clock) -> bool:
+    """Whether a stale lock was taken away: of two who find it stale, one does."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}.stale")
+    with suppress(OSError):
+        if 0 <= stale < clock.time() - path.stat().st_mtime:
+            path.rename(aside)
+            aside.rmdir() if aside.is_dir() else aside.unlink()
+            return True
+    return False
+
+
+def _touched(path: Path, clock: Clock) -> None:
+    with suppress(OSError):
+        os.utime(path, (clock.time(), clock.time()))
 
 
 async def _touching(path: Path, every: float, clock: Clock) -> None:
     while True:
         await clock.sleep(every)
-        with suppress(OSError):
-            os.utime(path, (clock.time(), clock.time()))
+        _touched(path, clock)
 
 
 @asynccontextmanager
@@ -120,26 +139,19 @@ async def lock_file(path: Path, *, stale: float, tries: int, pause: Callable[[in
         LockBusy: it was not free in so many tries.
     """
     await _taken_in(tries, pause, clock, lambda: _created(path, stale, clock), path)
+    ours = _which(path)
     try:
         yield
     finally:
-        _deleted(path)
-
-
-def _deleted(path: Path) -> None:
-    path.unlink(missing_ok=True)
+        _left(path, ours)
 
 
 def _created(path: Path, stale: float, clock: Clock) -> bool:
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
-        with suppress(OSError):
-            if clock.time() - path.stat().st_mtime > stale:
-                aside = path.with_name(f"{path.name}.{os.getpid()}.stale")
-                path.rename(aside)  # of two who find it stale, one does
-                aside.unlink()
-        return False
+        return _aside(path, stale, clock) and _created(path, -1, clock)
+    _touched(path, clock)
     return True
 
 

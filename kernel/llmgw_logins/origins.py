@@ -14,11 +14,13 @@ def strange(url: str, vendor: str) -> str | None:
     """
     try:
         given, own = URL(url), URL(vendor)
+        same = given.scheme == own.scheme == "https" and given.host == own.host and given.port == own.port
     except ValueError:
-        return "a URL is none"
-    if given.scheme == own.scheme == "https" and given.host == own.host and given.port == own.port:
+        given, same = URL(), False
+    if same:
         return None
+    another = f"{given.scheme}://{given.host} is another" if given.host else "what is configured is no URL"
     return (
-        f"a subscription's login is shown to {own.origin()} only, and {given.scheme}://{given.host} is another; "
+        f"a subscription's login is shown to {URL(vendor).origin()} only, and {another}; "
         "for a test server of your own say `allow_insecure_origin: true`"
     )

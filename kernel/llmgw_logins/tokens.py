@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from math import isfinite
 from typing import Any
 
 from llmgw import jsons
@@ -24,4 +25,10 @@ def claims(token: str) -> dict[str, Any]:
 def expiry(token: str) -> float | None:
     """When a token ends, in Unix seconds; None where it does not say."""
     told = claims(token).get("exp")
-    return float(told) if isinstance(told, int | float) and not isinstance(told, bool) else None
+    if not isinstance(told, int | float) or isinstance(told, bool):
+        return None
+    try:
+        at = float(told)
+    except OverflowError:
+        return None
+    return at if isfinite(at) else None

@@ -10,6 +10,7 @@ import attrs
 import pytest
 import yaml
 
+from docs import generate
 from llmgw import Gateway, Secret, Target
 from llmgw import config as configuration
 from llmgw import plugins as loader
@@ -38,7 +39,7 @@ def table(page: str, first: str) -> dict[str, str]:
     return {row[0]: row[1] for row in rows}
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/configuration.md", "docs/translation.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/backends.md", "docs/configuration.md", "docs/translation.md"])
 def test_yaml_shown_is_a_configuration(page: str, tmp_path: Path) -> None:
     """The YAML on a page builds a gateway."""
     for number, text in enumerate(blocks(page, "yaml")):
@@ -90,3 +91,17 @@ def test_the_table_of_proxy_keys_is_complete() -> None:
 def test_the_table_of_hooks_is_complete() -> None:
     """docs/plugins.md has each hook."""
     assert set(loader.hook_names()) == {name.strip("`") for name in table("docs/plugins.md", "hook")}
+
+
+def test_every_back_end_has_its_credential_on_the_page() -> None:
+    """docs/backends.md lists the back-ends of the registry, and no others."""
+    registered = {plugin.name for plugin in generate.plugins() if "back-end" in plugin.stages}
+    listed = {name.strip("`") for name in table("docs/backends.md", "id")}
+    assert registered == listed
+
+
+def test_every_login_is_in_the_readmes_table() -> None:
+    """What a vendor's terms say of a back-end's login, a reader finds before the log says it."""
+    told = {name.strip("`") for name in table("README.md", "back-end with a login")}
+    notices = {plugin.name for plugin in generate.plugins() if "back-end" in plugin.stages and "oauth" in plugin.name}
+    assert notices <= told

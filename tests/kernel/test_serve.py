@@ -3,12 +3,12 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import evolve
+from attrs import define, evolve
 
 from llmgw import cli, serve
 from llmgw.errors import ConfigError
@@ -99,26 +99,52 @@ def test_authentication_disabled_serves_this_machine(toybox: Toybox, open_to_all
     )
 
 
+# ---- back-ends whose login is one person's ------------------------------------------------------
+
+
+@define(eq=False)
 class Personal(Player):
-    """A back-end whose vendor allows its login to one person alone."""
+    """A back-end whose vendor's terms allow its login to nobody else."""
 
-    loopback_only = True
-    notices = ("the vendor allows it to you alone",)
-
-
-def test_a_personal_login_serves_this_machine(toybox: Toybox) -> None:
-    """Whoever is asked for a key, and whatever one knows."""
-    gateway = toybox.gateway(asking(), serving(Personal(name="acme")), proxy={"host": "0.0.0.0"})
-    listening = where(gateway, open_to_all=True)
-    assert "127.0.0.1" == listening.host and "'acme'" in listening.notes[0]
+    name: str = "mine"
+    notices: Sequence[str] = ("the terms of Acme allow this login to you alone",)
+    loopback_only: bool = True
 
 
-def test_a_reload_may_not_bring_a_personal_login_to_others(toybox: Toybox) -> None:
-    """The process listens for them already."""
-    gateway = toybox.gateway(asking(), serving(Personal(name="acme")))
-    with pytest.raises(ConfigError, match=r"only 127\.0\.0\.1 may be served.*@ backends\.acme"):
-        _admit("0.0.0.0", True, gateway)
-    _admit("127.0.0.1", False, gateway)
+@pytest.mark.parametrize("open_to_all", [True, False])
+@pytest.mark.parametrize("others", [[], [asking()]])
+def test_a_personal_login_serves_this_machine(toybox: Toybox, others: list[type], open_to_all: bool) -> None:
+    """Also where everybody is asked for a key, and where somebody knows; it is said whose terms these are."""
+    gateway = toybox.gateway(*others, serving(Personal()), proxy={"host": "0.0.0.0"})
+    note = "the terms of 'mine' allow its login to nobody but you, so 127.0.0.1 is served instead of 0.0.0.0"
+    assert Listening("127.0.0.1", 0, (note,)) == where(gateway, open_to_all)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_a_personal_login_on_this_machine(toybox: Toybox, host: str) -> None:
+    """There is nothing to say."""
+    assert Listening(host, 0) == where(toybox.gateway(serving(Personal()), proxy={"host": host}))
+
+
+@pytest.mark.parametrize("open_to_all", [True, False])
+def test_a_reload_may_not_bring_a_personal_login_to_others(toybox: Toybox, open_to_all: bool) -> None:
+    """Who listens for others stays without it; on this machine it may come."""
+    gateway = toybox.gateway(asking(), serving(Personal()))
+    with pytest.raises(ConfigError, match=r"with 'mine' only 127\.0\.0\.1 may be served.*listens on 0\.0\.0\.0 @ backends\.mine"):
+        _admit("0.0.0.0", open_to_all, gateway)
+    _admit("127.0.0.1", open_to_all, gateway)
+
+
+def test_notices_are_logged_at_the_start(toybox: Toybox, caplog: pytest.LogCaptureFixture) -> None:
+    """A vendor's terms, by the back-end, before anybody is served."""
+    toybox.config(serving(Personal()))
+    with bind("127.0.0.1", 0) as sock:
+        sock.listen()
+        taken = str(sock.getsockname()[1])
+        assert 1 == serve.run(options("--config", str(toybox.folder / "llmgw.yaml"), "--port", taken))
+    assert ["the terms of Acme allow this login to you alone @ backends.mine"] == [
+        record.getMessage() for record in caplog.records if record.levelname == "WARNING"
+    ]
 
 
 # ---- before anything is opened ------------------------------------------------------------------
@@ -155,16 +181,6 @@ def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
         assert 1 == serve.run(options("--port", str(sock.getsockname()[1])))
 
     assert "address already in use" in capsys.readouterr().err
-
-
-def test_what_a_vendors_terms_say_is_told_at_the_start(toybox: Toybox, caplog: pytest.LogCaptureFixture) -> None:
-    """Before anything is served."""
-    toybox.config(serving(Personal(name="acme")))
-    file = str(Path(toybox.folder) / "llmgw.yaml")
-    with bind("127.0.0.1", 0) as sock:
-        sock.listen()
-        assert 1 == serve.run(options("--config", file, "--port", str(sock.getsockname()[1])))
-    assert "the vendor allows it to you alone @ backends.acme" in caplog.text
 
 
 # ---- as a program -------------------------------------------------------------------------------

@@ -16,7 +16,10 @@ from aioresponses import aioresponses
 from attrs import define, evolve, field
 
 from llmgw import jsons, transport
+from llmgw.config import load
 from llmgw.errors import (
+    ConfigError,
+    CredentialUnusable,
     GatewayError,
     Misconfigured,
     UpstreamBroken,
@@ -28,6 +31,7 @@ from llmgw.errors import (
 from llmgw.events import BlockDelta, BlockStart, BlockStop, Event, Raw, ResponseEnd, ResponseStart, Stop, Usage, UsageUpdate
 from llmgw.exchange import Exchange
 from llmgw.gateway import Gateway
+from llmgw.hookspecs import hookimpl
 from llmgw.identity import Identity
 from llmgw.model import Loss, Message, ModelInfo, Profile, Request, Text
 from llmgw.stages import Dialect, Observer, Operation, Principal, Target
@@ -155,15 +159,6 @@ async def test_it_is_renewed_twice_and_no_more(toybox: Toybox, provider: Provide
     async with run_gateway(toybox.deployment(serving(backend))) as running:
         assert (401, {"no": 1}) == await running.post({"model": "m"}, "/toy")
     assert posts == len(provider.seen)
-
-
-async def test_another_refusal_renews_nothing(toybox: Toybox, provider: Provider) -> None:
-    """Only one for who asks."""
-    provider.answers(whole({"no": 1}, 429))
-    backend = Renewing(base_url=provider.base_url)
-    async with run_gateway(toybox.deployment(serving(backend))) as running:
-        assert 429 == (await running.post({"model": "m"}, "/toy"))[0]
-    assert [] == backend.asked
 
 
 async def test_a_list_of_models_under_a_renewed_credential(toybox: Toybox, provider: Provider) -> None:
@@ -978,3 +973,132 @@ async def test_a_count_that_does_not_come(toybox: Toybox, provider: Provider) ->
         status, body = await asking
 
     assert (200, {"count": estimated(request("Hi").prompt)}) == (status, body)
+
+
+# ---- a credential that is kept fresh ------------------------------------------------------------
+
+
+@define(eq=False, kw_only=True)
+class Ended(Renewing):
+    """A back-end whose login has ended; ``early`` finds it out before anything is sent."""
+
+    early: bool = False
+
+    async def prepared(self, gateway: Gateway, target: Target) -> None:
+        if self.early:
+            raise CredentialUnusable("There is no project. Run: acme init")
+
+    async def renewed(self, gateway: Gateway, target: Target, refused: Mapping[str, str]) -> bool:
+        raise CredentialUnusable("The login has ended. Run: acme login")
+
+
+WRONG = whole({"error": "wrong token"}, 401)
+GOOD = whole({"said": "Hello"})
+
+
+async def test_each_request_is_renewed_anew(toybox: Toybox, provider: Provider) -> None:
+    """The next one may be renewed twice again."""
+    provider.answers(WRONG, WRONG, GOOD, WRONG, WRONG, GOOD)
+    async with run_gateway(toybox.deployment(serving(Renewing(base_url=provider.base_url, tokens=4)))) as running:
+        assert [200, 200] == [(await running.post({"model": "m"}, "/toy"))[0] for _ in range(2)]
+
+    assert [f"Bearer {n}" for n in (0, 1, 2, 2, 3, 4)] == [seen.headers["authorization"] for seen in provider.seen]
+
+
+async def test_a_login_that_has_ended(toybox: Toybox, provider: Provider) -> None:
+    """The client is told what to run, instead of the provider's words."""
+    provider.answers(WRONG)
+    async with run_gateway(toybox.deployment(serving(Ended(base_url=provider.base_url)))) as running:
+        status, answer = await running.post({"model": "m"}, "/toy")
+
+    assert (401, "The login has ended. Run: acme login") == (status, answer["error"])
+
+
+async def test_what_must_be_known_first_and_is_not(toybox: Toybox, provider: Provider) -> None:
+    """The provider is not asked, and the client is told what to run."""
+    provider.answers(GOOD)
+    async with run_gateway(toybox.deployment(serving(Ended(base_url=provider.base_url, early=True)))) as running:
+        status, answer = await running.post({"model": "m"}, "/toy")
+
+    assert (401, "There is no project. Run: acme init", []) == (status, answer["error"], provider.seen)
+
+
+@pytest.mark.parametrize("status", [400, 402, 404, 429, 500])
+async def test_other_refusals_renew_nothing(toybox: Toybox, provider: Provider, status: int) -> None:
+    """Another token would not help."""
+    provider.answers(whole({"error": "no"}, status))
+    backend = Renewing(base_url=provider.base_url)
+    async with run_gateway(toybox.deployment(serving(backend))) as running:
+        assert status == (await running.post({"model": "m"}, "/toy"))[0]
+
+    assert ([], 1) == (backend.asked, len(provider.seen))
+
+
+async def test_a_stream_is_renewed_too(toybox: Toybox, provider: Provider) -> None:
+    """Before its first byte."""
+    provider.answers(WRONG, HELLO)
+    async with run_gateway(toybox.deployment(serving(Renewing(base_url=provider.base_url)))) as running:
+        status, text = await running.post({"model": "m", "stream": True}, "/toy")
+
+    assert (200, (frame(say="Hel") + frame(say="lo") + frame(end="end")).decode()) == (status, text)
+
+
+async def test_a_list_of_models_is_renewed_once(toybox: Toybox, provider: Provider) -> None:
+    """Nobody waits for it: where the second token is refused, too, there is no list."""
+    provider.answers(WRONG)
+    backend = Renewing(base_url=provider.base_url, tokens=9)
+    gateway = toybox.gateway(serving(backend))
+    async with gateway.running():
+        with pytest.raises(UpstreamRefused, match="wrong token"):
+            await backend.models(gateway)
+
+    assert ["Bearer 0", "Bearer 1"] == [seen.headers["authorization"] for seen in provider.seen]
+
+
+# ---- what never passes --------------------------------------------------------------------------
+
+KEYS = ["authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization"]
+HOPS = ["connection", "keep-alive", "te", "trailer", "proxy-connection", "x-hop"]
+
+
+@pytest.mark.parametrize("same", [True, False])
+async def test_a_clients_keys_and_hops_stay_behind(toybox: Toybox, provider: Provider, same: bool) -> None:
+    """Its key for the gateway is not the provider's business, nor is what belongs to its own connection (RFC 9110, 7.6.1)."""
+    provider.answers(GOOD)
+    named = Identity(user_agent="client", referer="client", x_title="client", headers={"x-tool": "client"})
+    kind = ToyHttp if same else AbroadHttp
+    values = {name.replace("-", "_"): "SECRET" for name in [*KEYS, *HOPS, "toy-beta"]} | {"connection": "x-hop, keep-alive"}
+    async with run_gateway(toybox.deployment(serving(kind(base_url=provider.base_url, identity=named)))) as running:
+        assert 200 == (await running.post({"model": "m"}, "/toy", **values))[0]
+
+    [seen] = provider.seen
+    passed = {name for name, value in seen.headers.items() if "SECRET" in value}
+    assert ({"toy-beta"} if same else set(), set()) == (passed, set(HOPS) & set(seen.headers))
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_no_deployment_can_pass_a_clients_key_on(toybox: Toybox, name: str) -> None:
+    """Not even by what it says of the client's identity: such a configuration does not start, and it is said where."""
+
+    class Configured(ToyHttp):
+        """A back-end of the configuration's."""
+
+        backends = hookimpl(lambda self, gateway: [self])
+
+    config = toybox.deployment(define(eq=False, kw_only=True)(Configured))
+    [plug] = config["backends"]
+    config["backends"][plug] = {"base_url": "http://h", "identity": {"headers": {name: "client"}}}
+    file = toybox.folder / "llmgw.yaml"
+    file.write_bytes(jsons.dumps(config))
+    with pytest.raises(ConfigError, match=rf"'{name}' shows a key.* @ backends\.{plug}\.identity"):
+        Gateway.build(load(file, {}))
+
+
+async def test_a_providers_hops_stay_behind(toybox: Toybox, provider: Provider) -> None:
+    """The same the other way round."""
+    provider.answers(whole({"said": "Hello"}, te="SECRET", proxy_authenticate="SECRET", set_cookie="a=SECRET", trailer="SECRET"))
+    async with (
+        run_gateway(toybox.deployment(serving(at(provider)))) as running,
+        running.http.post(running.url + "/toy", json={"model": "m"}) as response,
+    ):
+        assert [] == [name for name, value in response.headers.items() if "SECRET" in value]

@@ -179,7 +179,7 @@ def test_sighup_reaches_all(supervised: Callable[..., Supervised]) -> None:
 
 def test_workers_that_cannot_start(supervised: Callable[..., Supervised]) -> None:
     """When workers end as soon as they start, again and again, it gives up, with exit code 1."""
-    one = supervised(2, "return 3", quick=0.05)
+    one = supervised(2, "return 3", quick=0.4)
 
     assert "1" == one.ended()
     assert 6 <= len(one.lines("start")) <= 7

@@ -275,9 +275,11 @@ async def test_whoever_leaves_while_google_auth_waits_leaves_nothing(place: Plac
             while not silent.came:  # noqa: ASYNC110  # what comes there wakes nobody here
                 await asyncio.sleep(0.001)
             leaving.cancel()
-        for _ in range(5):
-            await asyncio.sleep(0)
-        waiting = [one for one in asyncio.all_tasks() if "Over._sent" in repr(one)]
+        for _ in range(2000):  # that it is not wanted any more, its thread has to be told
+            waiting = [one for one in asyncio.all_tasks() if "Over._sent" in repr(one)]
+            if not waiting:
+                break
+            await asyncio.sleep(0.001)
         silent.over.set()
 
     assert [] == waiting

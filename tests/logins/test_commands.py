@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import asyncio
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 from llmgw_logins import CommandFailed, ask, found
+from tests.toys import until
 
 
 async def test_what_it_prints() -> None:
@@ -54,3 +57,34 @@ def test_where_it_is(tmp_path: Path) -> None:
     command.chmod(0o755)
     assert str(command) == found("acme", {"PATH": str(tmp_path)})
     assert found("acme", {}) is None and found("sh", {"PATH": ""}) is None
+
+
+def runs(number: Path) -> bool:
+    """Whether the process whose number stands there is alive; one that nobody has buried is not."""
+    about = Path(f"/proc/{number.read_text().strip()}/stat")
+    return about.exists() and ") Z " not in about.read_text()
+
+
+async def test_what_it_has_started_is_killed_too(tmp_path: Path) -> None:
+    """A child that keeps the output open is not waited for, and does not go on."""
+    child = tmp_path / "child"
+    words = ["/bin/sh", "-c", f"sleep 600 & echo $! > {child}; wait"]
+    with pytest.raises(CommandFailed):
+        await ask(words, env={"PATH": os.environ["PATH"]}, patience=0.5)
+    assert not runs(child)
+
+
+async def test_a_command_that_nobody_waits_for_any_more(tmp_path: Path) -> None:
+    """It is killed as well."""
+    mark = tmp_path / "begun"
+    task = asyncio.ensure_future(ask(["/bin/sh", "-c", f"echo $$ > {mark}.new; mv {mark}.new {mark}; exec sleep 600"], env={}))
+    await until(mark.exists)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not runs(mark)
+
+
+async def test_a_command_that_reads_nothing() -> None:
+    """What it was given is lost, and what it prints is not."""
+    assert b"hello\n" == await ask(["/bin/echo", "hello"], env={}, given=b"x" * 1_000_000)

@@ -4,9 +4,12 @@ import json
 import os
 import threading
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmgw.errors import CredentialUnusable
 from llmgw_logins import CredentialFile
@@ -136,3 +139,82 @@ def test_where_it_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "~/.acme/auth.json" == CredentialFile(tmp_path / ".acme/auth.json", ADVICE).shown
     monkeypatch.setenv("HOME", "/nowhere")
     assert "auth.json" == CredentialFile(tmp_path / ".acme/auth.json", ADVICE).shown
+
+
+def test_what_is_left_as_it_is(tmp_path: Path) -> None:
+    """A change that is none writes nothing."""
+    one = file_of(tmp_path, {"a": 1})
+    before = one.path.stat().st_ino
+    assert {"a": 1} == one.merge(lambda tree: None)
+    assert (before, [one.path]) == (one.path.stat().st_ino, list(tmp_path.iterdir()))
+
+
+def test_somebody_writes_between_reading_and_writing(tmp_path: Path) -> None:
+    """Without a lock too nothing of theirs is lost: the change is made once more, to what they wrote."""
+    one, tries = file_of(tmp_path, {"n": 0}), list[int]()
+
+    def change(tree: dict[str, Any]) -> dict[str, Any]:
+        tries.append(tree["n"])
+        if len(tries) < 3:
+            file_of(tmp_path, {"n": len(tries), "filler": "x" * len(tries)})
+        return {**tree, "ours": True}
+
+    one.merge(change)
+    assert ([0, 1, 2], {"n": 2, "filler": "xx", "ours": True}) == (tries, json.loads(one.path.read_bytes()))
+
+
+def test_many_who_write_at_once(tmp_path: Path) -> None:
+    """Each in its own thread, as many processes would: no temporary file stays, and the file is always whole."""
+    path = file_of(tmp_path, {}).path
+
+    def writing(number: int) -> None:
+        for _ in range(10):
+            CredentialFile(path, ADVICE).merge(lambda tree: {**tree, str(number): tree.get(str(number), 0) + 1})
+
+    threads = [threading.Thread(target=writing, args=(number,)) for number in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert [path] == list(tmp_path.iterdir()) and {"0", "1", "2", "3"} >= set(json.loads(path.read_bytes()))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_it_stays_its_owners(tmp_path: Path) -> None:
+    """A gateway that runs as root must not take a person's login away from them."""
+    one = file_of(tmp_path, {"a": 1})
+    os.chown(one.path, 1234, 2345)
+    one.merge(lambda tree: {"a": 2})
+    about = one.path.stat()
+    assert (1234, 2345, 0o600) == (about.st_uid, about.st_gid, about.st_mode & 0o777)
+
+
+TREES = st.dictionaries(
+    st.text(),
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=10,
+    ),
+    max_size=6,
+)
+
+
+@given(TREES)
+def test_what_we_do_not_know_stays(tree: dict[str, Any]) -> None:
+    """Every key, its value and its place."""
+    with TemporaryDirectory() as folder:
+        one = file_of(Path(folder), tree)
+        one.merge(lambda held: {**held, "ours": 1})
+        written = json.loads(one.path.read_bytes())
+    assert list({**tree, "ours": 1}.items()) == list(written.items())
+
+
+@given(st.text("abcXYZ0189._-", min_size=8), st.sampled_from(['{"a": "%s"', '"%s"', '["%s"]', "%s", '{"%s": 1}x']))
+def test_no_message_shows_what_it_holds(token: str, held: str) -> None:
+    """Not even of a corrupt one, where it would help to see it."""
+    with TemporaryDirectory() as folder:
+        one = file_of(Path(folder), held.replace("%s", token).encode())
+        with pytest.raises(CredentialUnusable) as raised:
+            one.read()
+        assert token not in f"{raised.value!r} {one!r}"

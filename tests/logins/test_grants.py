@@ -9,6 +9,7 @@ from aiohttp import web
 from attrs import define, field
 
 from llmgw_logins import GrantRefused, granted
+from llmgw_testing import Break, Hang, Provider, raw
 from tests.backends.fakes.server import Came, FakeVendor
 
 
@@ -87,3 +88,56 @@ async def test_nobody_is_there(http: aiohttp.ClientSession, unused_tcp_port: int
     """It may pass."""
     error = await failed(http, f"http://127.0.0.1:{unused_tcp_port}")
     assert not error.permanent and "cannot be reached" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("refresh_token_reused", "400: refresh_token_reused"),
+        ("AADSTS70008", "400: AADSTS70008"),
+        ("x" * 65, "400"),
+        ("SECRET", "400"),
+        ("bad token SECRET", "400"),
+        ("SECRET_was_used", "400"),
+        ("line\nbreak", "400"),
+        ("ünknown", "400"),
+    ],
+)
+async def test_a_word_is_told_and_nothing_else(server: Server, http: aiohttp.ClientSession, said: str, told: str) -> None:
+    """What was sent does not come back in a message, and what is no word is no code."""
+    server.fails("/", 400, {"error": said})
+    error = await failed(http, server.url)
+    assert f"the token server answered {told}" == str(error)
+
+
+async def test_a_redirect_is_not_followed(server: Server, http: aiohttp.ClientSession) -> None:
+    """It would carry the refresh token to wherever it points."""
+    server.fails("/", 307, {}, {"location": f"{server.url}/elsewhere"})
+    assert not (await failed(http, server.url)).permanent
+    assert 1 == len(server.came)
+
+
+async def test_a_server_that_is_too_slow(provider: Provider, http: aiohttp.ClientSession) -> None:
+    """It may pass."""
+    provider.answers(raw(Hang()))
+    with pytest.raises(GrantRefused, match=r"cannot be reached \(TimeoutError\)") as raised:
+        await granted(http, provider.base_url, form={"refresh_token": "SECRET"}, patience=0.05)
+    assert not raised.value.permanent
+
+
+async def test_a_server_that_hangs_up(provider: Provider, http: aiohttp.ClientSession) -> None:
+    """In the middle of its answer: that is no grant."""
+    provider.answers(raw(b'HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"access_token": "a"', Break()))
+    assert not (await failed(http, provider.base_url)).permanent
+
+
+async def test_of_an_endless_answer_enough_is_read(server: Server, http: aiohttp.ClientSession) -> None:
+    """A megabyte, which is then no answer."""
+    server.body = {"access_token": "a", "filler": "x" * 2**21}
+    assert "the token server answered 200" == str(await failed(http, server.url))
+
+
+async def test_unknown_fields_of_an_answer_come_back(server: Server, http: aiohttp.ClientSession) -> None:
+    """A vendor may want them."""
+    server.body = {"access_token": "a", "resource_url": "portal.acme.example", "n": [1]}
+    assert server.body == await granted(http, server.url, form={})
