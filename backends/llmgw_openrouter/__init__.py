@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal
 
 from attrs import define, field
 
 from llmgw import Backend, Dialect, Gateway, KeyBackend, ModelInfo, Profile, Request, Secret, Target, hookimpl
 from llmgw.errors import UpstreamError
-from llmgw.events import Error, Event
-from llmgw.exchange import Exchange
 from llmgw.stages import Clock
 from llmgw_dialects.anthropic_messages import DIALECT as MESSAGES
 from llmgw_dialects.openai_chat import COMPATIBLE as CHAT
@@ -88,18 +85,6 @@ class OpenRouter(KeyBackend):
         return headers if title is None else {"x-openrouter-title": title, **headers}
 
     # ---- what is said
-
-    async def stream(self, exchange: Exchange, target: Target, request: Request) -> AsyncGenerator[Event, None]:
-        """Ask, and read the reply; an error within it is explained as one instead of it would be.
-
-        Raises:
-            UpstreamError: it refused, broke, was silent or could not be reached.
-        """
-        async with aclosing(super().stream(exchange, target, request)) as events:
-            async for event in events:
-                if isinstance(event, Error) and isinstance(event.error, UpstreamError):
-                    self.explained(event.error)
-                yield event
 
     def explained(self, error: UpstreamError) -> UpstreamError:
         """What OpenRouter says, or the provider behind it, and what to do next."""

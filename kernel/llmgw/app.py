@@ -460,6 +460,8 @@ def error_response(exchange: Exchange, error: GatewayError, *, stream: bool = Fa
             content_type, body = upstream.content_type, upstream.body
     if error.retry_after is not None:
         headers |= {name: told for name, told in _waiting(error.retry_after).items() if name not in headers}
+    if status == 429 and error.kind == "billing":  # SDKs ask again after any 429 unless they are told that it is of no use
+        headers.setdefault("x-should-retry", "false")
     if isinstance(error, Unauthorized):
         headers["www-authenticate"] = "Bearer"
     body = body or _agreed(exchange, lambda dialect: dialect.write_error(error))

@@ -157,7 +157,7 @@ class HttpBackend(Backend):
         """Find out what must be known before a request can be written, as the project that a login belongs to."""
 
     def explained(self, error: UpstreamError) -> UpstreamError:
-        """A provider's error, where more is known of it here than in its dialect."""
+        """A provider's error, instead of a reply or within one, where more is known of it here than in its dialect."""
         return error
 
     def asking(self, headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -207,7 +207,7 @@ class HttpBackend(Backend):
             reader, relay = _reader(exchange, attempt, response)
             with self._failures(exchange), _woken(response):
                 while data := await _next(exchange, response.content, reader):
-                    events = back(reader.feed(data))
+                    events = self._understood(back(reader.feed(data)))
                     over = bool(events) and isinstance(events[-1], ResponseEnd | Error)
                     if over:  # the next request may come as soon as the client has the end
                         await _kept(exchange, attempt)
@@ -225,7 +225,7 @@ class HttpBackend(Backend):
                         await _relayed(exchange, response.content, relay, exchange.relay)
                         break
             served = True
-            events = back(reader.close())
+            events = self._understood(back(reader.close()))
             await _kept(exchange, attempt)
             for event in events:
                 yield event
@@ -237,6 +237,14 @@ class HttpBackend(Backend):
             response.release()  # closes the connection unless all was read
             if not served:  # what the client has got of it may come back all the same
                 await _kept(exchange, attempt)
+
+    def _understood(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
+        """The same, an error at their end explained as one instead of a reply would be."""
+        last = events[-1] if events else None
+        if not isinstance(last, Error) or not isinstance(last.error, UpstreamError):
+            return events
+        known = self.explained(last.error)
+        return events if known is last.error else (*events[:-1], evolve(last, error=known))
 
     async def _attempt(self, exchange: Exchange, target: Target, request: Request, cured: frozenset[str] = NONE) -> Attempt:
         """The request as this provider and this model can take it.

@@ -17,6 +17,7 @@ from llmgw.errors import (
     Forbidden,
     GatewayError,
     GatewayFault,
+    Kind,
     ModelNotFound,
     TooMany,
     Unauthorized,
@@ -323,6 +324,17 @@ async def test_when_to_come_back(toybox: Toybox, seconds: float, whole: str, exa
         running.http.post(running.url + "/toy", json={"model": "m"}) as response,
     ):
         assert (whole, exact) == (response.headers["retry-after"], response.headers.get("retry-after-ms"))
+
+
+@pytest.mark.parametrize(("kind", "told"), [("billing", "false"), ("rate_limited", None)])
+async def test_whether_to_come_back_at_all(toybox: Toybox, kind: Kind, told: str | None) -> None:
+    """SDKs ask again after every 429, unless they are told that it is of no use."""
+    refused = UpstreamRefused("no credit", upstream=UpstreamReply(429, b"no", "other"), kind=kind)
+    async with (
+        run_gateway(toybox.deployment(serving(Player.of([refused])))) as running,
+        running.http.post(running.url + "/toy", json={"model": "m"}) as response,
+    ):
+        assert (429, told) == (response.status, response.headers.get("x-should-retry"))
 
 
 # ---- who is calling -----------------------------------------------------------------------------

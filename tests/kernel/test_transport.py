@@ -207,6 +207,15 @@ async def test_a_refusal_is_explained(toybox: Toybox, provider: Provider) -> Non
     assert "no Run: acme login" == body["error"]
 
 
+async def test_an_error_within_a_reply_is_explained(toybox: Toybox, provider: Provider) -> None:
+    """As one instead of it would be."""
+    provider.answers(stream(frame(say="Hel"), b'data: {"error": "no"}\n\n'))
+    backend = Preparing(base_url=provider.base_url)
+    async with run_gateway(toybox.deployment(serving(backend), observing(Watching()))) as running:
+        _, text = await running.post({"model": "m", "stream": True}, "/toy")
+    assert "Run: acme login" in str(text)
+
+
 async def test_who_the_provider_sees(toybox: Toybox, provider: Provider) -> None:
     """The deployment may name its own program, or let the client's through."""
     provider.answers(whole({"said": "Hello"}))
