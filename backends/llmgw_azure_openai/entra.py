@@ -198,7 +198,8 @@ def _printed(printed: bytes, now: float) -> Token:
         tree = jsons.loads(printed)
     except jsons.JsonError:
         tree = None
-    access = tree.get("accessToken") if isinstance(tree, dict) else None
+    tree = tree if isinstance(tree, dict) else {}
+    access = tree.get("accessToken")
     if not isinstance(access, str) or not access:
         raise CommandFailed("'az' printed no token")
     told = tree.get("expires_on")

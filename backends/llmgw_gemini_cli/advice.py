@@ -63,7 +63,8 @@ def explained(error: UpstreamError, project: str, login: str) -> UpstreamError:
         login: what to do where the login is not taken.
     """
     reason = error.code or ""
-    error.kind = _KINDS.get(reason, error.kind)
+    if reason in _KINDS:
+        error.kind = _KINDS[reason]
     _set_wait(error)
     told = _told(error, reason, project, login)
     if told:

@@ -50,7 +50,7 @@ def _refuse(tree: dict[str, Any]) -> None:
     tools = tree.get("tools")
     for n, tool in enumerate(tools if isinstance(tools, list) else [tools]):
         key = key_of(tool, "fileSearch") if isinstance(tool, dict) else ""
-        if key and key in tool:
+        if isinstance(tool, dict) and key in tool:
             where = f"tools[{n}].{key}"
             raise Unsupported(f"Code Assist has no file search ('{where}'): leave it out, or ask 'gemini'.", param=where)
 

@@ -23,6 +23,7 @@ class Quirks:
     Args:
         renamed: fields that it knows by another name, as ``seed``; a client's own are renamed, too.
         unknown: fields that it does not know, left out for clients of other dialects.
+        added: fields that ask it to answer as others do, set for clients of other dialects.
         required: its word for ``tool_choice: required``.
         in_schema: keywords that it does not take in a tool's schema, at any depth.
         in_function: fields that it does not take in a tool's function, as ``strict``.
@@ -38,6 +39,7 @@ class Quirks:
 
     renamed: dict[str, str] = field(factory=dict)
     unknown: tuple[str, ...] = field(default=(), converter=tuple)
+    added: dict[str, Any] = field(factory=dict)
     required: str = "required"
     in_schema: tuple[str, ...] = field(default=(), converter=tuple)
     in_function: tuple[str, ...] = field(default=(), converter=tuple)
@@ -72,6 +74,7 @@ def edited(tree: dict[str, Any], quirks: Quirks, lost: list[tuple[str, str]], *,
         out["messages"] = _messages(out, quirks, lost, own=own)
     if own:
         return out
+    out = {**quirks.added, **out}
     if quirks.forcing and _forces(out.get("tool_choice")) and not out.keys() & {"reasoning_effort", *quirks.forcing}:
         out |= quirks.forcing
     if out.get("tool_choice") == "required":
@@ -102,8 +105,9 @@ def _message(message: dict[str, Any], quirks: Quirks, echoes: str, lost: list[tu
         if out.get(name) is not None and not (name == "name" and out.get("role") == "tool"):
             lost.append((f"messages.{name}", f"message.{name}"))
             del out[name]
-    if isinstance(out.get("content"), list):
-        out["content"] = _content(out["content"], quirks, lost)
+    content = out.get("content")
+    if isinstance(content, list):
+        out["content"] = _content(content, quirks, lost)
     return out
 
 

@@ -5,7 +5,7 @@ Source: what Codex 0.169.0 sends, and what the server was reported to refuse (op
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from llmgw.model import JSON, Loss
@@ -43,10 +43,10 @@ _BOUND: Final[Mapping[str, str]] = {
 """Tools that run at OpenAI's API and not here, with the names of their losses."""
 _PREFIXES: Final[Mapping[str, str]] = {
     "message": "msg_", "reasoning": "rs_", "function_call": "fc_", "custom_tool_call": "ctc_", "web_search_call": "ws_",
-    "function_call_output": "fco_", "custom_tool_call_output": "ctco_", "image_generation_call": "ig_",
-    "local_shell_call": "lsh_",
+    "image_generation_call": "ig_",
 }  # fmt: skip
-"""How the ids of items begin; others are refused."""
+"""How the ids of items begin, as far as is known; others are refused."""
+_UNCHANGED: Final[Change] = ({}, frozenset())
 
 
 def fitted(tree: Mapping[str, Any], losses: Losses, *, own: bool, compact: bool = False) -> Change:
@@ -124,13 +124,15 @@ def _input(tree: Mapping[str, Any], losses: Losses, *, own: bool) -> dict[str, A
     """Instructions, which must be there unless a developer speaks, and items."""
     given = tree.get("input")
     items = [_said(given)] if isinstance(given, str) else given if isinstance(given, list) else []
-    made = _items(items, losses, stateless=own and not keeps(tree))
+    edits = [_edit(item, n, losses, stateless=own and not keeps(tree)) for n, item in enumerate(items)]
     out: dict[str, Any] = {}
-    if isinstance(given, str) or any(new is not KEEP for new in made):
-        out["input"] = [item if new is KEEP else new for item, new in zip(items, made, strict=True) if new is not None]
-        if len(out["input"]) == len(given or ()) and not isinstance(given, str):
-            out["input"] = made  # all stay in their places, and so their text can
-    if tree.get("instructions") is None and not any(_speaks(item) for item in items):
+    if isinstance(given, str) or None in edits:
+        out["input"] = [_edited(item, *edit) for item, edit in zip(items, edits, strict=True) if edit is not None]
+    elif any(edit != _UNCHANGED for edit in edits):  # all stay in their places, and so what is not changed keeps its text
+        pairs = zip(items, edits, strict=True)
+        out["input"] = [KEEP if edit is None or edit == _UNCHANGED else merged(item, *edit) for item, edit in pairs]
+    left = (item for item, edit in zip(items, edits, strict=True) if edit is not None)
+    if tree.get("instructions") is None and not any(map(_speaks, left)):
         out["instructions"] = ""
     return out
 
@@ -143,12 +145,10 @@ def _speaks(item: JSON) -> bool:
     return isinstance(item, dict) and item.get("role") in ("developer", "system")
 
 
-def _items(items: Iterable[Any], losses: Losses, *, stateless: bool) -> list[Any]:
-    """For each item ``KEEP``, what it becomes, or None where it goes."""
-    return [_item(item, n, losses, stateless=stateless) if isinstance(item, dict) else KEEP for n, item in enumerate(items)]
-
-
-def _item(item: dict[str, Any], at: int, losses: Losses, *, stateless: bool) -> Any:
+def _edit(item: Any, at: int, losses: Losses, *, stateless: bool) -> Change | None:
+    """What must change in an item; None where it goes."""
+    if not isinstance(item, dict):
+        return _UNCHANGED
     kind = item.get("type") or ("message" if "role" in item else "item_reference" if "id" in item else "")
     if kind == "item_reference":
         losses.found.append(Loss(f"input[{at}]", "server_state.item_reference", "dropped", "", losses.target))
@@ -156,16 +156,17 @@ def _item(item: dict[str, Any], at: int, losses: Losses, *, stateless: bool) -> 
     if kind == "reasoning" and not item.get("encrypted_content"):  # only the server that has kept it could read it
         losses.found.append(Loss(f"input[{at}]", "reasoning.carrier", "dropped", "", losses.target))
         return None
-    drop = frozenset({"id"} if "id" in item and not (stateless and _is_known(item["id"], kind)) else ())
-    changes = {"role": "developer"} if item.get("role") == "system" else {}
-    if not drop and not changes:
-        return KEEP
-    return merged(item, changes, drop)
+    foreign = "id" in item and not (stateless and _is_known(item["id"], kind))
+    return {"role": "developer"} if item.get("role") == "system" else {}, frozenset({"id"} if foreign else ())
+
+
+def _edited(item: Any, changes: Mapping[str, Any], drop: frozenset[str]) -> Any:
+    return {name: value for name, value in {**item, **changes}.items() if name not in drop} if isinstance(item, dict) else item
 
 
 def _is_known(ident: JSON, kind: str) -> bool:
     """Whether an id is as the server takes it; who keeps its own history, as Codex does, may name its items."""
-    return isinstance(ident, str) and kind in _PREFIXES and ident.startswith(_PREFIXES[kind])
+    return isinstance(ident, str) and ident.startswith(_PREFIXES.get(kind, ""))
 
 
 # ---- tools --------------------------------------------------------------------------------------
@@ -176,7 +177,7 @@ def _tools(tree: Mapping[str, Any], losses: Losses) -> dict[str, Any]:
     given = tree.get("tools")
     if not isinstance(given, list):
         return {}
-    gone = [kind for one in given if isinstance(one, dict) and (kind := one.get("type")) in _BOUND]
+    gone = [str(one["type"]) for one in given if isinstance(one, dict) and one.get("type") in _BOUND]
     if not gone:
         return {}
     for kind in gone:

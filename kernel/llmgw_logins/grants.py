@@ -60,12 +60,12 @@ async def granted(
     Raises:
         GrantRefused: it gave none.
     """
-    body = {"data": form} if json is None else {"data": jsons.dumps(json)}
+    body = form if json is None else jsons.dumps(json)
     kind = {} if json is None else {"content-type": "application/json"}
     try:
         async with (
             asyncio.timeout(patience),
-            http.post(url, **body, headers={**kind, **(headers or {})}, allow_redirects=False) as response,
+            http.post(url, data=body, headers={**kind, **(headers or {})}, allow_redirects=False) as response,
         ):
             status, data = response.status, b""
             while len(data) < _LIMIT and (piece := await response.content.read(_LIMIT - len(data))):

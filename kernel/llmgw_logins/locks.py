@@ -34,18 +34,19 @@ async def flocked(path: Path, *, wait: float, clock: Clock) -> AsyncIterator[Non
     """
     handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        if fcntl is not None:
-            until = clock.monotonic() + wait
-            while not _taken(handle):
-                if clock.monotonic() >= until:
-                    raise LockBusy(path.name)
-                await clock.sleep(0.05)
+        until = clock.monotonic() + wait
+        while not _taken(handle):
+            if clock.monotonic() >= until:
+                raise LockBusy(path.name)
+            await clock.sleep(0.05)
         yield
     finally:
         os.close(handle)  # which lets go of the lock
 
 
 def _taken(handle: int) -> bool:
+    if fcntl is None:
+        return True
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

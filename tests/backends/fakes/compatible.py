@@ -133,10 +133,17 @@ def cerebras(tree: Any) -> None:
     _no(bool(refused), f"{refused} is unsupported")
 
 
+def minimax(tree: Any) -> None:
+    """Temperatures up to one, one answer, and thoughts apart from the text."""
+    _no(not 0 < tree.get("temperature", 1) <= 1, "invalid params, temperature must be in (0.0, 1.0]")
+    _no(tree.get("n", 1) != 1, "invalid params, n must be 1")
+    _no(tree.get("reasoning_split") is not True, "a test of this gateway: thoughts would be within the text")
+
+
 CHECKS: Final[Mapping[str, Check]] = {
     "deepseek": deepseek, "mistral": mistral, "moonshot": moonshot, "groq": groq, "xai": xai, "nvidia": nvidia,
     "fireworks": fireworks, "vllm": vllm, "together": together, "dashscope": dashscope, "cerebras": cerebras,
-    "kimi-coding": moonshot,
+    "kimi-coding": moonshot, "minimax": minimax,
 }  # fmt: skip
 
 
