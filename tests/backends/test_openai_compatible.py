@@ -221,6 +221,7 @@ MODELS = {
     "xai": "grok-4",
     "nvidia": "meta/llama-3.1-70b", "fireworks": "accounts/fireworks/models/glm-4p6", "vllm": "qwen3", "together": "Qwen/Qwen3",
     "dashscope": "qwen3-max", "cerebras": "llama3.1-8b", "kimi-coding": "kimi-for-coding",
+    "minimax": "MiniMax-M2.7",
 }  # fmt: skip
 SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "additionalProperties": False,
@@ -387,6 +388,28 @@ async def test_an_effort(model: str, expected: str | None) -> None:
     assert expected == vendor.came[0].json.get("reasoning_effort")
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_thoughts_apart_from_the_text(stream: bool) -> None:
+    """MiniMax is asked for them so by a client of another dialect, and a client of Chat Completions as it asked."""
+    async with strict("minimax", FakeCompatible(thinks="Let me think.")) as (vendor, running):
+        body = {**ANTHROPIC, "model": "minimax:MiniMax-M2.7", "stream": stream}
+        _, said = await running.post(body, "/v1/messages")
+        own = await asked(running, "chat", "minimax:MiniMax-M2.7", stream=stream)
+    told = said if isinstance(said, str) else json.dumps(said)
+    assert ("Let me think." in told, vendor.says in told, "<think>" in told) == (True, True, False)
+    assert '"thinking"' in told
+    assert (200, f"<think>Let me think.</think>{vendor.says}") == own
+
+
+async def test_an_error_in_a_success() -> None:
+    """MiniMax has answered so, in a shape of its own; what it says is what it means."""
+    refused = {"choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}
+    async with strict("minimax") as (vendor, running):
+        vendor.fails("/chat/completions", 200, refused)
+        status, said = await asked(running, "anthropic", "minimax:MiniMax-M2.7", stream=False)
+    assert (502, True) == (status, "Add credits at https://platform.minimax.io." in said)
+
+
 async def test_lines_that_keep_a_connection_alive() -> None:
     """DeepSeek's comments in a stream, and empty lines before a body, are no part of an answer."""
     async with strict("deepseek") as (vendor, running):
@@ -415,6 +438,7 @@ FAILURES: list[tuple[str, int, Any, tuple[str, str]]] = [
     ("groq", 498, _object("Flex capacity exceeded"), ("overloaded", "capacity")),
     ("groq", 413, _object("Request too large", type="tokens", code="rate_limit_exceeded"), ("rate_limited", "too large")),
     ("groq", 400, _object("Failed to call a function.", code="tool_use_failed"), ("upstream_error", "ask again")),
+    ("groq", 400, _object("Tool call validation failed: x", code="tool_use_failed"), ("upstream_error", "ask again")),
     ("mistral", 422, {"detail": [{"loc": ["body", "x"], "msg": "Extra inputs"}]}, ("invalid_request", "Extra inputs")),
     ("mistral", 400, {"object": "error", "message": "Invalid model: x", "type": "invalid_model"}, ("model_not_found", "Invalid")),
     ("mistral", 400, {"object": "error", "message": "Prompt has 9 tokens, too many tokens"}, ("context_length", "too many")),
@@ -425,6 +449,10 @@ FAILURES: list[tuple[str, int, Any, tuple[str, str]]] = [
     ("xai", 403, {"code": "Forbidden", "error": "Your API key is currently blocked"}, ("authentication", "XAI_API_KEY")),
     ("fireworks", 404, _object("Model not found, inaccessible"), ("model_not_found", "Model not found")),
     ("llamacpp", 503, _object("Loading model", code=503, type="unavailable_error"), ("overloaded", "Loading")),
+    ("llamacpp", 500, _object("tools param requires --jinja flag", code=500), ("invalid_request", "Start llama-server")),
+    ("minimax", 500, {"type": "error", "error": {"message": "insufficient balance (1008)"}}, ("billing", "Add credits")),
+    ("opencode-zen", 401, _object("Insufficient balance.", type="CreditsError"), ("billing", "https://opencode.ai/zen")),
+    ("opencode-zen", 401, _object("Model gpt-9 is not supported", type="ModelError"), ("model_not_found", "own dialects")),
     ("kimi-coding", 403, _object(_AGENTS, type="access_terminated_error"), ("permission", "MOONSHOT_API_KEY")),
     ("vllm", 400, {"object": "error", "message": "maximum context length is 9 tokens"}, ("context_length", "maximum")),
 ]  # fmt: skip

@@ -134,10 +134,9 @@ def cerebras(tree: Any) -> None:
 
 
 def minimax(tree: Any) -> None:
-    """Temperatures up to one, one answer, and thoughts apart from the text."""
+    """Temperatures above zero, up to one, and one answer."""
     _no(not 0 < tree.get("temperature", 1) <= 1, "invalid params, temperature must be in (0.0, 1.0]")
     _no(tree.get("n", 1) != 1, "invalid params, n must be 1")
-    _no(tree.get("reasoning_split") is not True, "a test of this gateway: thoughts would be within the text")
 
 
 CHECKS: Final[Mapping[str, Check]] = {
@@ -156,6 +155,7 @@ class FakeCompatible(FakeVendor):
         key: what it wants to be shown; none for a server on one's own machine.
         says: the answer.
         calls: whether it calls the first tool that it is given.
+        thinks: what it thinks before; it is within the text unless ``reasoning_split`` asks for it apart, as at MiniMax.
         lead: what stands before a body or a stream, as keep-alive lines.
         breaks: frames that come instead of the rest of a stream.
     """
@@ -164,6 +164,7 @@ class FakeCompatible(FakeVendor):
     key: str | None = KEY
     says: str = "Forty-two"
     calls: bool = False
+    thinks: str = ""
     lead: tuple[bytes, ...] = ()
     breaks: tuple[bytes, ...] = ()
 
@@ -185,9 +186,19 @@ class FakeCompatible(FakeVendor):
         function = {"name": tree["tools"][0]["function"]["name"], "arguments": "{}"}
         return [{"index": 0, "id": "aB3dE6gH9", "type": "function", "function": function}]
 
+    def _says(self, tree: Any) -> list[dict[str, Any]]:
+        if not self.thinks:
+            return [{"content": self.says}]
+        if not tree.get("reasoning_split"):
+            return [{"content": f"<think>{self.thinks}</think>{self.says}"}]
+        detail = {"type": "reasoning.text", "id": "reasoning-text-1", "format": "MiniMax-response-v1", "index": 0}
+        return [{"reasoning_details": [{**detail, "text": self.thinks}]}, {"content": self.says}]
+
     async def _whole(self, tree: Any, request: web.Request) -> web.StreamResponse:
         calls = self._call(tree)
-        message = {"role": "assistant", "content": None if calls else self.says, **({"tool_calls": calls} if calls else {})}
+        message: dict[str, Any] = {"role": "assistant", "content": None, **({"tool_calls": calls} if calls else {})}
+        for said in [] if calls else self._says(tree):
+            message |= said
         choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}
         usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
         whole = {
@@ -204,7 +215,8 @@ class FakeCompatible(FakeVendor):
     async def _streamed(self, tree: Any, request: web.Request) -> web.StreamResponse:
         head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": tree["model"]}
         calls = self._call(tree)
-        deltas = [{"role": "assistant", "content": ""}, {"tool_calls": calls} if calls else {"content": self.says}]
+        deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+        deltas += [{"tool_calls": calls}] if calls else self._says(tree)
         chunks = [event({**head, "choices": [{"index": 0, "delta": one, "finish_reason": None}]}) for one in deltas]
         if self.breaks:
             return await streamed(request, *self.lead, *chunks, *self.breaks)
