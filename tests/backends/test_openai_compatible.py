@@ -344,6 +344,7 @@ async def test_a_client_of_chat_is_helped_where_it_would_be_refused(
         ("moonshot", {"thinking": {"type": "disabled"}}),
         ("together", {"reasoning": {"enabled": False}}),
         ("dashscope", {"enable_thinking": False}),
+        ("minimax", {"thinking": {"type": "disabled"}}),
     ],
 )
 async def test_thinking_is_switched_off(name: str, expected: dict[str, Any]) -> None:
@@ -407,7 +408,7 @@ async def test_an_error_in_a_success() -> None:
     async with strict("minimax") as (vendor, running):
         vendor.fails("/chat/completions", 200, refused)
         status, said = await asked(running, "anthropic", "minimax:MiniMax-M2.7", stream=False)
-    assert (502, True) == (status, "Add credits at https://platform.minimax.io." in said)
+    assert (402, True) == (status, "Add credits at https://platform.minimax.io." in said)
 
 
 async def test_lines_that_keep_a_connection_alive() -> None:

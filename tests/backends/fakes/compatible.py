@@ -134,7 +134,8 @@ def cerebras(tree: Any) -> None:
 
 
 def minimax(tree: Any) -> None:
-    """Temperatures above zero, up to one, and one answer."""
+    """Temperatures above zero, up to one, one answer, and thinking is a switch."""
+    _no("reasoning_effort" in tree, "invalid params, reasoning_effort")
     _no(not 0 < tree.get("temperature", 1) <= 1, "invalid params, temperature must be in (0.0, 1.0]")
     _no(tree.get("n", 1) != 1, "invalid params, n must be 1")
 
