@@ -42,6 +42,7 @@ def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if talks:
         gc.collect()  # what holds an open socket or transport warns now, and a warning is an error
+        gc.freeze()  # what has survived, such as modules imported meanwhile, is not looked at again
     assert folder == Path.cwd()
     assert environment == _environment()
 

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
+from urllib.parse import quote
 
 import aiohttp
 from attrs import define, field
@@ -34,7 +35,7 @@ from llmgw import (
 from llmgw.stages import Clock
 from llmgw.urls import problems
 from llmgw_dialects.profiles import with_overrides
-from llmgw_logins import CredentialFile, Login, Mode, Terms, Tokens, expiry, found, strange
+from llmgw_logins import CommandFailed, CredentialFile, Login, Mode, Terms, Tokens, expiry, found, strange
 from llmgw_openai_oauth import app_server, catalogue, workspace
 from llmgw_openai_oauth.dialect import NATIVE, PLAIN
 from llmgw_openai_oauth.login import CLIENT_ID, TOKEN_URL, CodexLogin, account_in, advice, home
@@ -120,15 +121,16 @@ class OpenAIOAuth(HttpBackend):
         mode = self._mode()
         told = advice(path.parent)
         env = {**gateway.env, "CODEX_HOME": str(path.parent)}
+        file = CredentialFile(path, told)
         self._login = Login(
             self.name,
             CodexLogin(self.token_url, self.client_id, gateway.clock, mode == "follow", told),
-            CredentialFile(path, told),
+            file,
             mode,
             gateway.clock,
             given=_given(self.access_token.reveal()) if mode == "env" else None,
             where=self.access_token.name,
-            delegate=lambda: app_server.refreshed(self._codex or "codex", env),
+            delegate=lambda: _delegated(self._codex or "codex", env, file),
         )
         return [self]
 
@@ -157,8 +159,8 @@ class OpenAIOAuth(HttpBackend):
     @property
     def models_url(self) -> str:
         """Where the list of models is."""
-        url = URL(self.listed_at or f"{self.base_url.rstrip('/')}/models")
-        return str(url.update_query(client_version=self.client_version))
+        url = self.listed_at or f"{self.base_url.rstrip('/')}/models"
+        return f"{url}{'&' if '?' in url else '?'}client_version={quote(self.client_version)}"
 
     @property
     def routed_at(self) -> str:
@@ -208,17 +210,24 @@ class OpenAIOAuth(HttpBackend):
 
     async def prepared(self, gateway: Gateway, target: Target) -> None:
         """Where the workspace is served, asked once; where that is not told, as if it were anywhere."""
-        tokens = await self._tokens(gateway)
-        account = tokens.about.get("account", "")
+        account = (await self._tokens(gateway)).about.get("account", "")
         if account in self._workspaces:
             return
         async with self._asking:
-            if account not in self._workspaces and (known := await self._routed(gateway, tokens, account)) is not None:
-                self._workspaces.clear()  # the login is another one by now
-                self._workspaces[account] = known
+            for _ in range(2):
+                tokens = await self._tokens(gateway)
+                account = tokens.about.get("account", "")
+                if account in self._workspaces:
+                    return
+                known = await self._routed(gateway, tokens, account)
+                if known is not None:
+                    self._workspaces.clear()  # the login is another one by now
+                    self._workspaces[account] = known
+                elif await self.login.renewed(gateway.http, tokens.access) is None:
+                    return
 
     async def _routed(self, gateway: Gateway, tokens: Tokens, account: str) -> Workspace | None:
-        """How the workspace is addressed; None where that is to be asked again, as the login was refused."""
+        """How the workspace is addressed; None where the login was refused."""
         headers = {**self.identity.headers({}), **self.asking({}), **_shown(tokens)}
         try:
             async with asyncio.timeout(PATIENCE):
@@ -315,6 +324,20 @@ def placed(base: str, origin: str) -> str:
     # SECURITY: an answer decides here where a login is shown, so only at ChatGPT's own hosts
     own = origin.startswith("https://") and (host == "chatgpt.com" or host.endswith(".chatgpt.com"))
     return f"{URL(origin).origin()}{URL(VENDOR).path}" if own and base == VENDOR else base
+
+
+async def _delegated(command: str, env: Mapping[str, str], file: CredentialFile) -> None:
+    """Have Codex refresh its login.
+
+    Raises:
+        CommandFailed: it has not; what else it could not tell, as where the workspace is served, is not asked of it here.
+    """
+    before = file.read().get("tokens")
+    try:
+        await app_server.refreshed(command, env)
+    except CommandFailed:
+        if file.read().get("tokens") == before:
+            raise
 
 
 def _given(token: str) -> Tokens:

@@ -129,7 +129,8 @@ class Machine:
             "allow_insecure_origin": True, **options,
         }  # fmt: skip
         given_env = {"HOME": str(self.home), **self.env} if env is None else dict(env)
-        async with run_gateway({"backends": {"openai-oauth": here}}, given_env, self.clock.clock) as running:
+        config = {"proxy": {"host": "0.0.0.0"}, "backends": {"openai-oauth": here}}  # which it must not serve
+        async with run_gateway(config, given_env, self.clock.clock) as running:
             yield running
 
 
@@ -292,6 +293,15 @@ async def test_a_client_of_responses(machine: Machine) -> None:
     assert [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Hi"}] == sent(machine)["input"]
 
 
+@pytest.mark.parametrize("kind", [5, [], ["x"], {"x": 1}])
+@pytest.mark.parametrize("own", [False, True])
+def test_a_type_that_is_none(kind: Any, own: bool) -> None:
+    """The server is left to refuse it; it knows best how to say so."""
+    tree = {"instructions": "", "input": [{"type": kind, "role": "user", "id": "x"}], "tools": [{"type": kind}], "store": False}
+    changes, _ = fitted(tree, Losses("openai.responses", "openai.responses"), own=own)
+    assert False is ("tools" in changes)
+
+
 async def test_thoughts_that_only_another_server_can_read(machine: Machine) -> None:
     """They are left out, and told; one that this server has sealed stays."""
     machine.login()
@@ -443,7 +453,7 @@ async def test_codexs_headers(machine: Machine) -> None:
     """Its session is kept; whose program asks is said by the gateway."""
     machine.login()
     async with machine.gateway() as running:
-        await respond(running, codex(), {**HIM, "user-agent": "codex_exec/0.169.0"})
+        await respond(running, codex(prompt_cache_key="another"), {**HIM, "user-agent": "codex_exec/0.169.0"})
     headers = machine.chatgpt.asked(ASK)[-1].headers
     assert (HIM["session-id"], "w:0", "llmgw") == (headers["session-id"], headers["x-codex-window-id"], headers["originator"])
     assert headers["user-agent"].startswith("llmgw/")
@@ -588,6 +598,15 @@ async def test_nothing_is_told_of_the_workspace(machine: Machine, told: tuple[in
     assert ([200, 200], 1) == (statuses, len(machine.chatgpt.asked(CHECK)))
 
 
+async def test_the_workspace_of_a_login_that_is_refused(machine: Machine) -> None:
+    """It is asked for again with a fresh one, for the first question must be routed right."""
+    machine.chatgpt.good.remove(machine.login())
+    machine.chatgpt.override = "us"
+    async with machine.gateway(refresh=True) as running:
+        status, _ = await chat(running)
+    assert (200, 2, 1) == (status, len(machine.chatgpt.asked(CHECK)), len(machine.chatgpt.asked(ASK)))
+
+
 async def test_a_workspace_that_was_shut(machine: Machine) -> None:
     """The message says what to do, and the workspace is not asked anything."""
     machine.login()
@@ -648,7 +667,8 @@ async def test_only_this_machine_is_served(machine: Machine) -> None:
     machine.login()
     async with machine.gateway() as running:
         [notice] = running.gateway.backends["openai-oauth"].notices
-        assert ("127.0.0.1", True) == (where(running.gateway).host, "own use" in notice)
+        listening = where(running.gateway)
+    assert ("127.0.0.1", True, True) == (listening.host, "'openai-oauth'" in str(listening.notes), "own use" in notice)
 
 
 async def test_it_is_off_until_it_is_named(machine: Machine) -> None:
@@ -860,6 +880,14 @@ async def test_a_token_that_does_not_say_when_it_ends(machine: Machine, days: in
     assert asked_for == len(machine.chatgpt.asked(TOKEN))
 
 
+async def test_a_token_of_unknown_age_is_followed(machine: Machine) -> None:
+    """Who only reads the file uses it until it is refused."""
+    machine.login(tokens=("opaque", "r"), last_refresh="2001-01-01T00:00:00Z")
+    async with machine.gateway(source="follow") as running:
+        await chat(running)
+    assert ["opaque"] == shown(machine.chatgpt.asked(ASK))
+
+
 @pytest.mark.parametrize(("life", "reason"), [(-1, "proactive_expiry"), (LIFE, "unauthorized_recovery")])
 async def test_why_it_is_refreshed(machine: Machine, life: float, reason: str) -> None:
     """The token server is told."""
@@ -1004,16 +1032,16 @@ def test_what_becomes_of_a_file(tree: Any, held: Any, now: float, refresh: str |
 # ---- Codex refreshes ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["", "chatty"])
-async def test_codex_is_asked_to_refresh(machine: Machine, how: str) -> None:
-    """Where it is installed; it refreshes its own file, and nothing of ours is written."""
+@pytest.mark.parametrize("how", ["", "chatty", "late"])
+async def test_codex_is_asked_to_refresh(machine: Machine, how: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Where it is installed; it refreshes its own file, whatever else it says, and nothing of ours is written."""
     machine.login(life=-1)
     machine.install(how)
     async with machine.gateway() as running:
         statuses = {one for one, _ in await asyncio.gather(*(chat(running) for _ in range(10)))}
         [state] = running.gateway.backends["openai-oauth"].credentials
     asked_for = [one.json["refresh_reason"] for one in machine.chatgpt.asked(TOKEN)]
-    assert ({200}, ["forced"], True) == (statuses, asked_for, "delegate" in state.told)
+    assert ({200}, ["forced"], True, False) == (statuses, asked_for, "delegate" in state.told, "no fresh" in caplog.text)
 
 
 async def test_codex_is_asked_when_a_token_is_refused(machine: Machine) -> None:
@@ -1100,6 +1128,8 @@ def read(status: int, body: Any, headers: Mapping[str, str] | None = None, now: 
         ({}, {"x-codex-primary-used-percent": "100", "x-codex-primary-reset-at": "1300"}, 300),
         ({}, {"x-codex-primary-used-percent": "50", "x-codex-primary-reset-at": "1300", "retry-after": "7"}, 7),
         ({"resets_at": "soon"}, {}, None),
+        ({"resets_in_seconds": "inf", "resets_at": 1060}, {}, 60),
+        ({}, {"x-codex-primary-used-percent": "100", "x-codex-primary-reset-at": "nan", "retry-after": "7"}, 7),
         ({}, {}, None),
     ],
 )
@@ -1144,6 +1174,13 @@ def test_a_limit_that_only_a_header_names() -> None:
     """Whose credits are used up cannot be waited for."""
     error = read(429, wrong("x", "No"), {"x-codex-rate-limit-reached-type": "workspace_owner_credits_depleted"})
     assert ("billing", None) == (error.kind, error.retry_after)
+
+
+@pytest.mark.parametrize("body", ["", "[]", "Forbidden"])
+def test_another_403(body: str) -> None:
+    """Cloudflare is blamed for its own pages alone."""
+    error = read(403, body)
+    assert ("permission", False) == (error.kind, "Cloudflare" in error.message)
 
 
 def test_cloudflares_number() -> None:

@@ -93,6 +93,7 @@ def test_ids_stay_with_openai() -> None:
     assert ("ann", "x", []) == (made.prompt.end_user, made.prompt.safety_id, made.losses)
     made = who("SC", end_user="ann", safety_id="x", refuses=frozenset({"user", "safety_identifier"}))
     assert (None, None) == (made.prompt.end_user, made.prompt.safety_id)
+    assert [("end_user", "dropped"), ("safety_id", "dropped")] == made.lost
     assert who("AC", end_user="ann", refuses=frozenset({"safety_identifier"})).prompt.safety_id is None
 
 

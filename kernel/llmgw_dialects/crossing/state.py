@@ -85,8 +85,10 @@ class State(Step):
             return {}
         dialect, target, refuses = self.leg.request.dialect, self.leg.target, self.leg.profile.refuses
         if dialect in OPENAI and target in OPENAI:
-            kept = {"end_user": None if "user" in refuses else user}
-            return {**kept, "safety_id": None if "safety_identifier" in refuses else safety_id}
+            return {
+                "end_user": self._unless_refused("user", "end_user", user),
+                "safety_id": self._unless_refused("safety_identifier", "safety_id", safety_id),
+            }
         hashed = _hashed(safety_id or user or "")
         if target == ANTHROPIC:
             self.leg.losses.approximated("end_user", "an id", "its hash")
@@ -96,6 +98,12 @@ class State(Step):
             return {"end_user": None, "safety_id": hashed, **self._session(prompt)}
         self.leg.losses.dropped("end_user")
         return {"end_user": None, "safety_id": None}
+
+    def _unless_refused(self, name: str, feature: str, value: str | None) -> str | None:
+        if value is None or name not in self.leg.profile.refuses:
+            return value
+        self.leg.losses.dropped(feature)
+        return None
 
     def _session(self, prompt: Prompt) -> dict[str, Any]:
         """The cache is best where a session's requests go to the same machine."""

@@ -154,9 +154,10 @@ class FakeCodex(FakeVendor):
 
     def _accounts(self) -> dict[str, Any]:
         entry = {
-            "id": "x", "account_id": ACCOUNT, "name": None, "structure": "personal", "plan_type": "plus",
+            "id": "x", "account_id": ACCOUNT, "name": "Personal", "structure": "personal", "plan_type": "plus",
             "workspace_backend_origin": "https://chatgpt.com", "account_routing_override": self.override,
-            "is_deactivated": False, **self.account,
+            "profile_picture_url": None, "can_access_with_session": True, "sso_connection_name": None,
+            "is_deactivated": False, "is_fedramp_compliant_workspace": False, **self.account,
         }  # fmt: skip
         other = {**entry, "account_id": "acc-222", "account_routing_override": "us_cr", "is_deactivated": True}
         return {"accounts": [other, entry], "account_ordering": [ACCOUNT], "default_account_id": ACCOUNT}

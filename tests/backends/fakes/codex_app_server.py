@@ -1,6 +1,7 @@
 """A stand-in for ``codex app-server``: JSON, a line each way; it refreshes the login as Codex 0.169.0 was seen to do.
 
-``STANDIN`` in the environment says how it fails: ``silent``, ``broken``, ``error``, ``nobody``, ``old``, ``chatty``.
+``STANDIN`` in the environment says how it fails: ``silent``, ``broken``, ``error``, ``nobody``, ``old``, ``chatty``, or ``late``
+for an error once all is done.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ def main() -> None:
             sys.stdout.write("no JSON\n")
             say({"id": question["id"], "method": "a/question", "params": {}})
             say({"method": "account/updated", "params": {}})
-        if HOW == "error" and question["method"] != "initialize":
+        if HOW == "late" and question["method"] == "account/read":
+            refresh(Path(os.environ["CODEX_HOME"]) / "auth.json")
+        if HOW in ("error", "late") and question["method"] != "initialize":
             say({"id": question["id"], "error": {"code": -32600, "message": "secret words"}})
         else:
             say({"id": question["id"], "result": answered(question)})
