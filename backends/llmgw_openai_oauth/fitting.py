@@ -164,9 +164,9 @@ def _edited(item: Any, changes: Mapping[str, Any], drop: frozenset[str]) -> Any:
     return {name: value for name, value in {**item, **changes}.items() if name not in drop} if isinstance(item, dict) else item
 
 
-def _is_known(ident: JSON, kind: str) -> bool:
+def _is_known(ident: JSON, kind: JSON) -> bool:
     """Whether an id is as the server takes it; who keeps its own history, as Codex does, may name its items."""
-    return isinstance(ident, str) and ident.startswith(_PREFIXES.get(kind, ""))
+    return isinstance(ident, str) and ident.startswith(_PREFIXES.get(kind, "") if isinstance(kind, str) else "")
 
 
 # ---- tools --------------------------------------------------------------------------------------
@@ -177,15 +177,21 @@ def _tools(tree: Mapping[str, Any], losses: Losses) -> dict[str, Any]:
     given = tree.get("tools")
     if not isinstance(given, list):
         return {}
-    gone = [str(one["type"]) for one in given if isinstance(one, dict) and one.get("type") in _BOUND]
+    gone = [kind for one in given if (kind := _bound(one))]
     if not gone:
         return {}
     for kind in gone:
         losses.dropped(f"tools.{_BOUND[kind]}")
-    left = [one for one in given if not (isinstance(one, dict) and one.get("type") in _BOUND)]
+    left = [one for one in given if not _bound(one)]
     out: dict[str, Any] = {"tools": left or None}
     choice = tree.get("tool_choice")
-    if choice is not None and (not left or (isinstance(choice, dict) and choice.get("type") in _BOUND)):
+    if choice is not None and (not left or _bound(choice)):
         losses.dropped("tool_choice")
         out["tool_choice"] = None
     return out
+
+
+def _bound(tool: JSON) -> str:
+    """The type of a tool that is not here; empty for any other."""
+    kind = tool.get("type") if isinstance(tool, dict) else None
+    return kind if isinstance(kind, str) and kind in _BOUND else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from math import isfinite
 from typing import Any, Final
 
 from attrs import evolve
@@ -45,7 +46,7 @@ def explained(error: UpstreamError, now: float | None = None) -> UpstreamError:
         now: Unix seconds; None where nobody knows.
     """
     tree = _loaded(error)
-    if tree is None and error.kind == "permission":
+    if tree is None and error.kind == "permission" and _is_cloudflares(error):
         error.code = "cloudflare"
         return _told(error, f"{_CLOUDFLARE}{_ray(error)}", tree)
     code = _code(error, tree)
@@ -98,9 +99,10 @@ def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        return float(value)
+        number = float(value)
     except (ValueError, OverflowError):
         return None
+    return number if isfinite(number) else None
 
 
 def _when(seconds: float | None) -> str:
@@ -112,6 +114,12 @@ def _when(seconds: float | None) -> str:
     days, left = divmod(hours, 24)
     told = f"{days} d {left} h" if days else f"{hours} h {rest} min" if hours else f"{rest} min"
     return f"The limit is restored in {told}. "
+
+
+def _is_cloudflares(error: UpstreamError) -> bool:
+    """Whether what is no JSON is a page of Cloudflare's, or at least came through it; a bare 403 may be anybody's."""
+    upstream = error.upstream
+    return upstream is not None and (upstream.body.lstrip().startswith(b"<") or "cf-ray" in upstream.headers)
 
 
 def _ray(error: UpstreamError) -> str:
