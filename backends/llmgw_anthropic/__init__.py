@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar
 from urllib.parse import quote
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from llmgw import Backend, Dialect, Gateway, KeyBackend, Operation, Profile, Secret, hookimpl, jsons
 from llmgw_dialects.anthropic_messages import DIALECT
@@ -14,6 +14,8 @@ from llmgw_dialects.profiles import with_overrides
 
 VENDOR = "https://api.anthropic.com"
 VERSION = "2023-06-01"
+WITHOUT_SAMPLING = "2026-10-21"
+"""The version from which on Anthropic refuses sampling parameters, whatever their values."""
 
 
 @define(eq=False, kw_only=True)
@@ -49,8 +51,11 @@ class Anthropic(KeyBackend):
         return [self]
 
     def profile_of(self, dialect: Dialect, model: str) -> Profile:
-        """What the dialect knows of a model, and over it what the deployment says."""
-        return with_overrides(dialect.profile(model), self.profile)
+        """What the dialect knows of a model, without what the version has no more, and over it what the deployment says."""
+        known = dialect.profile(model)
+        if self.version >= WITHOUT_SAMPLING:
+            known = evolve(known, sampling=known.sampling - {"temperature", "top_p", "top_k"})
+        return with_overrides(known, self.profile)
 
     def further_models(self, body: bytes) -> str | None:
         """The next page, which begins behind the last model of this one."""

@@ -35,7 +35,7 @@ class ClaudeLogin(Vendor):
 
     Args:
         url: of the token server.
-        client_id: of the client that the refresh token was issued to.
+        client_id: of the client that the refresh token was issued to, where the file names none.
     """
 
     url: str
@@ -54,13 +54,14 @@ class ClaudeLogin(Vendor):
             access,
             refresh if isinstance(refresh, str) and refresh else None,
             until / 1000 if isinstance(until, int | float) and not isinstance(until, bool) else None,
-            {"plan": str(held.get("subscriptionType") or "")},
+            {"client": str(held.get("clientId") or "")},
         )
 
     async def grant(self, http: aiohttp.ClientSession, tokens: Tokens) -> Mapping[str, Any]:
         """Ask for fresh ones."""
         assert tokens.refresh is not None, "the caller has seen to it"
-        body = {"grant_type": "refresh_token", "refresh_token": tokens.refresh, "client_id": self.client_id}
+        client = tokens.about.get("client") or self.client_id
+        body = {"grant_type": "refresh_token", "refresh_token": tokens.refresh, "client_id": client}
         return await granted(http, self.url, json=body)
 
     def merged(self, tree: Mapping[str, Any], answer: Mapping[str, Any], now: float) -> dict[str, Any]:

@@ -30,13 +30,23 @@ def explained(error: UpstreamError, advice: str, now: float) -> UpstreamError:
             error, f"{error.message.rstrip()} This is Anthropic's rule for other programs than Claude Code. {ALTERNATIVE}"
         )
     if error.kind == "authentication":
-        return _saying(error, f"{error.message.rstrip()} {advice}")
+        return advised(error, advice)
     headers = error.upstream.headers if error.upstream is not None else {}
     if headers.get(_STATUS) == "rejected":
         error.kind = "rate_limited"
         error.retry_after = _until(headers, now) if error.retry_after is None else error.retry_after
         return _saying(error, f"{error.message.rstrip()} The plan's limit is used up. To go on at once: {ALTERNATIVE}")
     return error
+
+
+def advised(error: UpstreamError, advice: str) -> UpstreamError:
+    """An error with the command to run, where the login is not taken.
+
+    Args:
+        error: as the dialect has read it.
+        advice: the command.
+    """
+    return _saying(error, f"{error.message.rstrip()} {advice}") if error.kind == "authentication" else error
 
 
 def _until(headers: Mapping[str, str], now: float) -> float | None:

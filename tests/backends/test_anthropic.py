@@ -79,11 +79,20 @@ async def test_a_clients_version_is_passed_on(claude: FakeAnthropic) -> None:
     assert NEW == claude.came[0].headers["anthropic-version"]
 
 
-async def test_a_version_for_clients_of_other_dialects(claude: FakeAnthropic) -> None:
-    """Under the newer one sampling parameters are refused there."""
-    async with gateway(claude, version=NEW) as running:
-        assert 200 == (await running.post(CHAT))[0]
-    assert NEW == claude.came[0].headers["anthropic-version"]
+@pytest.mark.parametrize(
+    ("version", "left_out"), [("2023-06-01", None), (NEW, "temperature;top_p"), ("2027-01-01", "temperature;top_p")]
+)
+async def test_a_version_for_clients_of_other_dialects(claude: FakeAnthropic, version: str, left_out: str | None) -> None:
+    """What is no more in it is left out, and the client told."""
+    body = CHAT | {"temperature": 0.5} | ({"top_p": 0.5} if left_out else {})
+    claude.versions |= {version}
+    async with (
+        gateway(claude, version=version) as running,
+        running.http.post(f"{running.url}/v1/chat/completions", json=body) as answer,
+    ):
+        assert (200, left_out) == (answer.status, answer.headers.get("x-llmgw-losses"))
+    [came] = claude.came
+    assert (version, None if left_out else 0.5) == (came.headers["anthropic-version"], came.json.get("temperature"))
 
 
 @pytest.mark.parametrize("version", ["2023-06-01", NEW])
@@ -93,6 +102,22 @@ async def test_what_a_client_of_this_dialect_says_is_its_own(claude: FakeAnthrop
         status, body = await running.post(QUESTION | {"temperature": 1}, "/v1/messages", anthropic_version=version)
     assert (200 if version != NEW else 400) == status
     assert 1 == claude.came[0].json["temperature"] and ("temperature" in json.dumps(body)) == (version == NEW)
+
+
+DOCUMENT = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "A text"}}
+CITED = {"type": "text", "text": "A text", "citations": [{"type": "char_location", "cited_text": "A"}]}
+
+
+@pytest.mark.parametrize(("role", "block"), [("assistant", DOCUMENT), ("user", CITED)])
+@pytest.mark.parametrize("version", ["2023-06-01", NEW])
+async def test_what_the_newer_version_refuses_goes_there_as_it_is(
+    claude: FakeAnthropic, version: str, role: str, block: dict[str, Any]
+) -> None:
+    """A client that names a version knows it; its blocks are not touched."""
+    turns = [{"role": "user", "content": "Hi"}, {"role": role, "content": [block]}, {"role": "user", "content": "Go on"}]
+    async with gateway(claude) as running:
+        status, _ = await running.post(QUESTION | {"messages": turns}, "/v1/messages", anthropic_version=version)
+    assert (400 if version == NEW else 200, turns) == (status, claude.came[0].json["messages"])
 
 
 async def test_betas_are_merged(claude: FakeAnthropic) -> None:
@@ -160,6 +185,23 @@ async def test_each_class_of_failure(claude: FakeAnthropic, case: str) -> None:
     found = backend.dialect.read_error(status, headers, json.dumps(body).encode())
     assert (kind, chat, headers.get("retry-after")) == (found.kind, answer.status, answer.headers.get("retry-after"))
     assert body["error"]["message"] in told["error"]["message"]
+
+
+async def test_a_refusal_of_the_model(claude: FakeAnthropic) -> None:
+    """It is an answer without words, which clients of other dialects know by its reason."""
+    claude.stop = "refusal"
+    async with gateway(claude) as running:
+        assert "refusal" == (await running.post(QUESTION, "/v1/messages"))[1]["stop_reason"]
+        [choice] = (await running.post(CHAT))[1]["choices"]
+    assert ("content_filter", "No weapons.") == (choice["finish_reason"], choice["message"]["refusal"])
+
+
+async def test_an_error_within_a_stream(claude: FakeAnthropic) -> None:
+    """It ends the stream as one, never as if the answer were complete."""
+    claude.breaks = True
+    async with gateway(claude) as running:
+        _, said = await running.post(CHAT | {"stream": True})
+    assert "Overloaded" in said and '"finish_reason":"stop"' not in said
 
 
 async def test_nobody_is_there(unused_tcp_port: int) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -9,10 +10,13 @@ from typing import Any
 
 import pytest
 from attrs import frozen
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmgw.errors import ConfigError
 from llmgw.serve import where
-from llmgw_anthropic_oauth.login import home
+from llmgw_anthropic_oauth.login import ClaudeLogin, home
+from llmgw_logins import Tokens
 from llmgw_testing import FakeClock, RunningGateway, run_gateway
 from tests.backends.fakes.anthropic import ANSWER, LIFE, FakeAnthropic, error
 from tests.backends.fronts import FRONTS, asked
@@ -170,6 +174,22 @@ async def test_a_variable(machine: Machine) -> None:
         assert "token from CLAUDE_CODE_OAUTH_TOKEN" == running.gateway.backends["anthropic-oauth"].credential_state
 
 
+async def test_the_variable_is_asked_for_and_not_set(machine: Machine) -> None:
+    """It is said at the start."""
+    with pytest.raises(ConfigError, match="CLAUDE_CODE_OAUTH_TOKEN, which is not set"):
+        async with machine.gateway(source="env"):
+            pytest.fail("it must not serve")
+
+
+async def test_a_variables_token_is_not_refreshed(machine: Machine) -> None:
+    """Once it is refused, the command that makes another is named, and the file is left alone."""
+    machine.login()
+    async with machine.gateway({"CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-old"}) as running:
+        status, body = await running.post(QUESTION, "/v1/messages")
+    assert (401, 0, 1) == (status, machine.grants, len(machine.claude.came))
+    assert "claude setup-token" in body["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("env", "expected"),
     [({"HOME": "/h"}, "/h/.claude"), ({"HOME": "/h", "CLAUDE_CONFIG_DIR": "/c"}, "/c"),
@@ -215,6 +235,67 @@ async def test_a_hundred_requests_at_an_expired_token(machine: Machine) -> None:
     assert 0o600 == machine.file.stat().st_mode & 0o777
     left = {one.name for one in machine.file.parent.iterdir()}
     assert {".credentials.json", ".credentials.json.llmgw.lock"} == left and not (machine.home / ".claude.lock").exists()
+
+
+async def test_a_refresh_token_that_stays(machine: Machine) -> None:
+    """Where the answer has none, the old one is kept, and good for the next time."""
+    machine.claude.rotates = False
+    machine.login(left=0)
+    async with machine.gateway(refresh=True) as running:
+        for grants in (1, 2):
+            assert 200 == (await running.post(QUESTION, "/v1/messages"))[0]
+            assert (grants, "sk-ant-ort01-0") == (machine.grants, machine.tree["claudeAiOauth"]["refreshToken"])
+            machine.clock.now += LIFE
+
+
+@pytest.mark.parametrize("inside", [True, False])
+async def test_a_login_of_another_client(machine: Machine, inside: bool) -> None:
+    """A refresh token is bound to whom it was issued to: the file says it, or the variable that Claude Code has for it."""
+    machine.claude.client = "another"
+    machine.login(left=0, **({"clientId": "another"} if inside else {}))
+    async with machine.gateway({} if inside else {"CLAUDE_CODE_OAUTH_CLIENT_ID": "another"}, refresh=True) as running:
+        assert 200 == (await running.post(QUESTION, "/v1/messages"))[0]
+
+
+@pytest.mark.parametrize(("left", "status"), [(200, 200), (0, 401)])
+async def test_the_token_server_is_down(machine: Machine, left: float, status: int) -> None:
+    """The old token serves while it is good; after that, asking again later may help, and logging in would not."""
+    machine.login(left=left)
+    machine.claude.fails("/oauth/token", 503, "down")
+    async with machine.gateway(refresh=True) as running:
+        found, body = await running.post(QUESTION, "/v1/messages")
+    assert (status, 1) == (found, machine.grants)
+    assert status == 200 or "Ask again later" in body["error"]["message"]
+
+
+async def test_the_lock_of_claude_code_is_waited_for(machine: Machine) -> None:
+    """Who refreshes meanwhile has done it for both: nobody asks for a second token."""
+    machine.login(left=0)
+    lock = machine.file.with_name(".oauth_refresh.lock")
+    lock.mkdir()
+    now = machine.clock.clock.time()
+    os.utime(lock, (now, now))
+    async with machine.gateway(refresh=True) as running:
+        asked = asyncio.ensure_future(running.post(QUESTION, "/v1/messages"))
+        while not machine.file.with_name(".credentials.json.llmgw.lock").exists():
+            await machine.clock.advance(0.001)
+        machine.login()
+        lock.rmdir()
+        while not asked.done():
+            await machine.clock.advance(0.1)
+    assert (200, 0) == (asked.result()[0], machine.grants)
+
+
+@given(st.integers(0, 2**45), st.integers(1, 10**8), st.booleans())
+def test_times_are_in_milliseconds(until: int, left: int, rotated: bool) -> None:
+    """What is read from a file is what was written there; whatever else stands in it stays."""
+    vendor = ClaudeLogin("", "")
+    tree = {"x": [1], "claudeAiOauth": {"accessToken": "a", "refreshToken": "r", "expiresAt": until, "y": 2}}
+    assert Tokens("a", "r", until / 1000, {"client": ""}) == vendor.tokens(tree)
+    answer = {"access_token": "b", "expires_in": left} | ({"refresh_token": "s"} if rotated else {})
+    merged = vendor.merged(tree, answer, until)
+    assert Tokens("b", "s" if rotated else "r", float(until + left), {"client": ""}) == vendor.tokens(merged)
+    assert ([1], 2) == (merged["x"], merged["claudeAiOauth"]["y"])
 
 
 async def test_a_token_that_is_refused_is_refreshed(machine: Machine) -> None:
@@ -287,6 +368,18 @@ async def test_the_plans_limit(machine: Machine) -> None:
     async with machine.gateway() as running, running.http.post(f"{running.url}/v1/messages", json=QUESTION) as answer:
         assert (429, "600") == (answer.status, answer.headers["retry-after"])
         assert KEYED in (await answer.json())["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "retry"), [(429, "rate_limit_error", "7"), (529, "overloaded_error", None), (404, "not_found_error", None)]
+)
+async def test_other_failures_are_anthropics_own(machine: Machine, status: int, kind: str, retry: str | None) -> None:
+    """Word for word, to a client of its dialect."""
+    machine.login()
+    told = error(kind, "No")
+    machine.claude.fails("/v1/messages", status, told, {"retry-after": retry} if retry else None)
+    async with machine.gateway() as running, running.http.post(f"{running.url}/v1/messages", json=QUESTION) as answer:
+        assert (status, told, retry) == (answer.status, await answer.json(), answer.headers.get("retry-after"))
 
 
 async def test_no_token_is_ever_shown(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:

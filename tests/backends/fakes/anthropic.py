@@ -12,7 +12,7 @@ from tests.backends.fakes.server import Came, FakeVendor, Refused, event, stream
 ANSWER = "Forty-two."
 LIFE = 28800
 KEYS = ("sk-ant-api03-one", "sk-ant-api03-two")
-VERSIONS = ("2023-06-01", "2026-10-21")
+NEWER = "2026-10-21"
 BETA = "oauth-2025-04-20"
 _TOP = {
     "model", "messages", "max_tokens", "system", "tools", "tool_choice", "stream", "temperature", "top_p", "top_k", "thinking",
@@ -38,13 +38,25 @@ class FakeAnthropic(FakeVendor):
     Args:
         good: the access tokens that are taken.
         refresh: the refresh token that is.
+        client: whom it was issued to.
+        rotates: whether a refresh token is good for one use.
+        console: whether the login is the Console's, whose grants need the beta as well.
         pages: of the list of models.
+        stop: the reason for which a whole answer ends.
+        breaks: whether a stream ends with an error after its first words.
+        versions: that there are.
         grants: granted so far.
     """
 
     good: set[str] = field(factory=set)
     refresh: str = "sk-ant-ort01-0"
+    client: str = "9d1c250a-e61b-44d9-88ed-5944d1962f5e"
+    rotates: bool = True
+    console: bool = False
     pages: list[list[str]] = field(factory=lambda: [["claude-opus-4-6"]])
+    stop: str = "end_turn"
+    breaks: bool = False
+    versions: set[str] = field(factory=lambda: {"2023-06-01", NEWER})
     grants: int = 0
 
     def token(self) -> str:
@@ -66,24 +78,34 @@ class FakeAnthropic(FakeVendor):
         if came.path.endswith("count_tokens"):
             return web.json_response({"input_tokens": 42})
         if body.get("stream"):
-            return await streamed(request, *_events(body["model"]))
-        return web.json_response(_message(body["model"], [{"type": "text", "text": ANSWER}], "end_turn"))
+            events = _events(body["model"])
+            broken = [*events[:4], event(error("overloaded_error", "Overloaded"), "error")]
+            return await streamed(request, *(broken if self.breaks else events))
+        if self.stop == "refusal":
+            details = {"type": "refusal", "category": "cyber", "explanation": "No weapons."}
+            return web.json_response(_message(body["model"], [], "refusal") | {"stop_details": details})
+        return web.json_response(_message(body["model"], [{"type": "text", "text": ANSWER}], self.stop))
 
     def _granted(self, came: Came) -> web.Response:
         body = came.json
         if set(body) != {"grant_type", "refresh_token", "client_id"} or body["grant_type"] != "refresh_token":
             raise Refused(400, {"error": "invalid_request"})
+        if self.console and came.headers.get("anthropic-beta") != BETA:
+            raise Refused(400, {"error": "invalid_request"})
+        if body["client_id"] != self.client:
+            raise Refused(401, {"error": "invalid_client"})
         if body["refresh_token"] != self.refresh:
             raise Refused(400, {"error": "invalid_grant", "error_description": "Refresh token not found or invalid"})
-        access = self.token()
-        self.refresh = f"sk-ant-ort01-{self.grants}"
-        told = {"access_token": access, "refresh_token": self.refresh, "expires_in": LIFE, "scope": "user:inference user:profile"}
+        told = {"access_token": self.token(), "expires_in": LIFE, "scope": "user:inference user:profile"}
+        if self.rotates:
+            self.refresh = f"sk-ant-ort01-{self.grants}"
+            told["refresh_token"] = self.refresh
         return web.json_response(told | {"account": {"uuid": "u"}, "organization": {"uuid": "o"}})
 
     def _let_in(self, came: Came) -> str:
         headers = came.headers
         version = headers.get("anthropic-version")
-        if version not in VERSIONS:
+        if version not in self.versions:
             raise refused(400, "invalid_request_error", "anthropic-version: header is required")
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
         key = headers.get("x-api-key") or (bearer if bearer.startswith("sk-ant-api03") else "")
@@ -119,7 +141,7 @@ def _checked(body: Any, version: str, *, counts: bool) -> None:
         if message.get("role") not in ("user", "assistant"):
             raise refused(400, "invalid_request_error", f'messages.{n}.role: Input should be "user" or "assistant"')
         _check_blocks(message, n, version)
-    if version == "2026-10-21" and (sampling := body.keys() & {"temperature", "top_p", "top_k"}):
+    if version >= NEWER and (sampling := body.keys() & {"temperature", "top_p", "top_k"}):
         raise refused(400, "invalid_request_error", f"{min(sampling)}: is not supported in this version")
 
 
@@ -130,8 +152,10 @@ def _check_blocks(message: Any, n: int, version: str) -> None:
     for m, block in enumerate(content if isinstance(content, list) else ()):
         if block["type"] == "text" and not block["text"].strip():
             raise refused(400, "invalid_request_error", f"messages.{n}.content.{m}: text content blocks must be non-empty")
-        if version == "2026-10-21" and block["type"] == "document" and message["role"] == "assistant":
+        if version >= NEWER and block["type"] == "document" and message["role"] == "assistant":
             raise refused(400, "invalid_request_error", f"messages.{n}.content.{m}: documents are not allowed here")
+        if version >= NEWER and block["type"] == "text" and block.get("citations") and message["role"] == "user":
+            raise refused(400, "invalid_request_error", f"messages.{n}.content.{m}.citations: are not allowed here")
 
 
 def _message(model: str, content: list[Any], stop: str | None) -> dict[str, Any]:
