@@ -578,6 +578,14 @@ async def test_another_identity(machine: Machine) -> None:
     assert ("mine/1", "mine") == (headers["user-agent"], headers["originator"])
 
 
+async def test_a_workspace_that_may_be_anywhere(machine: Machine) -> None:
+    """It is not routed, as Codex does not either."""
+    machine.login()
+    async with machine.gateway() as running:
+        status, _ = await chat(running)
+    assert (200, False) == (status, "x-openai-account-routing-override" in machine.chatgpt.asked(ASK)[-1].headers)
+
+
 async def test_the_workspace_is_asked_for_once(machine: Machine) -> None:
     """Once for all questions, even if they come at once, and its routing is kept to."""
     machine.login()

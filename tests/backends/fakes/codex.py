@@ -165,8 +165,8 @@ class FakeCodex(FakeVendor):
     def _addressed(self, came: Came) -> None:
         if came.headers.get("accept") != "text/event-stream":
             raise Refused(406, {"detail": "Not Acceptable"})
-        routed = came.headers.get("x-openai-account-routing-override", "NO_CONSTRAINT")
-        if routed != self.override:
+        wanted = None if self.override == "NO_CONSTRAINT" else self.override  # which Codex does not send
+        if came.headers.get("x-openai-account-routing-override") != wanted:
             raise Refused(421, {"detail": "Misdirected workspace"})
         uuid.UUID(came.headers["session-id"])
 
@@ -187,7 +187,7 @@ class FakeCodex(FakeVendor):
         if tree.get("service_tier") not in (None, "default", "priority"):
             raise Refused(400, {"detail": "Unsupported service_tier"})
         for tool in tree.get("tools", ()):
-            if tool["type"] not in TOOLS:
+            if str(tool["type"]) not in TOOLS:
                 raise Refused(400, {"detail": f"Unsupported tool type: {tool['type']}"})
         for n, item in enumerate(tree["input"]):
             _check_item(item, n)
