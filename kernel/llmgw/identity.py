@@ -56,6 +56,8 @@ class Identity:
         Args:
             client: the client's headers.
         """
+        if self == _PLAIN:  # as nearly always
+            return {"user-agent": OURS}
         told = {_NAMES[one.name]: getattr(self, one.name) for one in fields(type(self)) if one.name in _NAMES}
         told |= {name.lower(): value for name, value in self.headers_.items()}
         lowered = {name.lower(): value for name, value in client.items()} if CLIENT in told.values() else {}
@@ -66,3 +68,6 @@ class Identity:
             if value is not None:
                 out[name] = value
         return out
+
+
+_PLAIN: Final = Identity()
