@@ -201,6 +201,19 @@ def test_foreign_stops_are_translated(kind: str, said: str) -> None:
     assert said == json.loads(write(WHOLE, foreign(stop=reason)))["choices"][0]["finish_reason"]
 
 
+@pytest.mark.parametrize(("why", "said"), [(None, "content_filter"), ("It may do harm.", "stop")])
+def test_a_foreign_refusal_in_words_is_told_as_one(why: str | None, said: str) -> None:
+    """By its reason under ``refusal``, else by its end: words alone would pass for an answer (case: Claude refuses in text)."""
+    reason = StopReason("refusal", explanation=why)
+    words = [BlockStart(index=0, kind="text"), BlockDelta(index=0, channel="text", fragment="I will not."), BlockStop(index=0)]
+    events: list[Event] = [ResponseStart(), *words, Stop(reason=reason), ResponseEnd()]
+    [whole] = json.loads(write(WHOLE, events))["choices"]
+    assert (said, why, "I will not.") == (whole["finish_reason"], whole["message"]["refusal"], whole["message"]["content"])
+    choices = [one["choices"][0] for one in objects(write(QUIET, events))]
+    told = [one["delta"]["refusal"] for one in choices if one["delta"].get("refusal")]
+    assert (said, [why] if why else []) == (choices[-1]["finish_reason"], told)
+
+
 OPEN = BlockStart(index=0, kind="text")
 SIGNATURE = Carrier(provider="anthropic", kind="signature", payload="s")
 THOUGHT = Carrier(provider="google", kind="thought_signature", payload="s")

@@ -60,7 +60,8 @@ class Gathered:
         if stop is not None:
             own = stop.frame is not None and stop.frame.dialect == NAME
             silent = not any(isinstance(part, Text | Refusal) for part in choice.parts)
-            out["finish_reason"] = write_stop(stop.reason, own=own, empty=silent)
+            told = out["message"]["refusal"] is not None or bool(stop.reason.explanation)
+            out["finish_reason"] = write_stop(stop.reason, own=own, untold=silent or not told)
             if not own and out["message"]["refusal"] is None and stop.reason.kind in ("refusal", "content_filter"):
                 out["message"]["refusal"] = stop.reason.explanation
         return out

@@ -89,7 +89,8 @@ class Deltas:
             case Stop():
                 own = event.frame is not None and event.frame.dialect == NAME
                 silent = event.choice not in self._texts and event.choice not in self._refusals
-                reason = write_stop(event.reason, own=own, empty=silent)
+                told = event.choice in self._refusals or bool(event.reason.explanation)
+                reason = write_stop(event.reason, own=own, untold=silent or not told)
                 return [*self._explained(event, own=own), Piece(event.choice, finish=reason)]
             case _:
                 return ()

@@ -46,16 +46,17 @@ def read_stop(raw: str, *, called: bool) -> StopReason:
     return StopReason("tool_use" if called and kind == "end" else kind, raw=raw or None)
 
 
-def write_stop(reason: StopReason, *, own: bool, empty: bool = False) -> str:
+def write_stop(reason: StopReason, *, own: bool, untold: bool = False) -> str:
     """Write a ``finish_reason``.
 
     Args:
         reason: why the choice ended.
         own: whether the provider's word was of this dialect, so that even one we do not know may pass.
-        empty: whether the choice has no text, in which case a refusal must not look like an ordinary end.
+        untold: whether the choice has no text, or nothing in it says that it is a refusal, which must not look like an
+            ordinary end.
     """
     if reason.raw and (own or reason.raw in _OWN):
         return reason.raw
-    if reason.kind == "refusal" and empty:
+    if reason.kind == "refusal" and untold:
         return "content_filter"
     return _WRITTEN.get(reason.kind, "stop")
