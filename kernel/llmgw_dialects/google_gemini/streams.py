@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -43,7 +44,7 @@ class GeminiWholeReader(WholeReader):
 
 
 @define(eq=False)
-class _Array:
+class _Array(ABC):
     """What reader and relay of an array have in common.
 
     Args:
@@ -109,11 +110,13 @@ class _Array:
         self._ended = True
         return [Error(error=error)]
 
+    @abstractmethod
     def _read(self, piece: bytes, bare: bytes, tree: dict[str, JSON]) -> Iterable[Event]:
-        raise NotImplementedError
+        """What an element says."""
 
+    @abstractmethod
     def _last(self, rest: bytes) -> Iterable[Event]:
-        raise NotImplementedError
+        """What the end says."""
 
 
 @define(eq=False)
