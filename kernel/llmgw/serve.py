@@ -51,7 +51,15 @@ def run(args: argparse.Namespace) -> int:
         ConfigError: before anything is opened.
     """
     logs.configure(args.log_level, args.log_format)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until we serve; by default it would end us
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # by default it would end us
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # it waits until we serve
+    try:
+        return _started(args)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _started(args: argparse.Namespace) -> int:
     load = partial(
         configuration.load,
         args.config,

@@ -362,6 +362,7 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told_to_stop)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks.create_task(self.reload()))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # one that came before is heard now
 
     def _told_to_stop(self) -> None:
         """A signal to a whole group comes twice, once from the supervisor: only a later one means that somebody is in a hurry."""

@@ -105,8 +105,9 @@ class Supervisor:
             return
         for one in (signal.SIGTERM, signal.SIGINT):
             signal.signal(one, signal.SIG_DFL)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it serves: it reads the configuration anyway
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        # SIGHUP waits until the worker serves, for it may come when the configuration has been read already
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
         code = 1
         try:
             _end_with_parent()

@@ -450,6 +450,20 @@ async def test_signals(toybox: Toybox) -> None:
     assert server.stopping.is_set()
 
 
+async def test_a_reload_that_is_wanted_before_it_serves(toybox: Toybox) -> None:
+    """SIGHUP may come when the configuration has been read already: it waits until there is somebody to hear it."""
+    file = toybox.folder / "llmgw.yaml"
+    gateway = toybox.gateway(serving(Player.of(reply("old"))))
+    toybox.config(serving(Player()))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # as ``llmgw serve`` does before it reads
+    signal.raise_signal(signal.SIGHUP)
+    server = Server(lambda: load(file, {}, port=0))
+    serve = asyncio.ensure_future(server.serve(gateway, bind("127.0.0.1", 0)))
+    await until(lambda: server.tables and server.gateway is not gateway)
+    server.stop()
+    await serve
+
+
 async def test_the_same_signal_twice_is_one(toybox: Toybox) -> None:
     """A group's signal reaches a worker directly and from its supervisor: only a later one is in a hurry."""
     clock = FakeClock()

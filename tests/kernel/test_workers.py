@@ -80,6 +80,7 @@ print(Supervisor({count}, work).run())
 
 WAIT = """signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGHUP, lambda *_: note(number, "hup"))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # as a server does once it serves
     note(number, "ready")
     while True: signal.pause()"""
 
