@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -29,13 +29,18 @@ from llmgw.events import Error, Events, ResponseEnd, cut_short
 from llmgw.exchange import ClientLeft, ClientStalled, Exchange
 from llmgw.model import Loss, ModelInfo, Request
 from llmgw.nearest import nearest
-from llmgw.stages import Dialect, Endpoint, Head, Writer
+from llmgw.stages import Dialect, Endpoint, Head, Target, Writer
 from llmgw.version import VERSION
 
 if TYPE_CHECKING:
     from llmgw.gateway import Gateway
 
 log = logging.getLogger("llmgw")
+
+_LONGEST_HEADER = 4096
+"""Characters; clients refuse what is much longer."""
+
+Ending = Callable[[BaseException | None], Awaitable[None]]
 
 _STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
@@ -79,7 +84,7 @@ async def handle(
             if not isinstance(outcome, asyncio.CancelledError | None):
                 await client.fail(outcome if isinstance(outcome, GatewayError) else our_fault())
         finally:
-            _end(exchange, client, outcome)
+            await _end(exchange, client, outcome)
     return client.response or web.Response(status=499)
 
 
@@ -103,15 +108,33 @@ def _begin(gateway: Gateway, dialect: Dialect, head: Head, request: web.Request)
     return exchange
 
 
-def _end(exchange: Exchange, client: Client, outcome: BaseException | None) -> None:
-    exchange.gateway.exchanges.discard(exchange)
+async def _end(exchange: Exchange, client: Client, outcome: BaseException | None) -> None:
     exchange.beat = exchange.flush = exchange.relay = None
+    if isinstance(outcome, GatewayError) and exchange.attempt is not None and exchange.committed:
+        exchange.attempt.failure = outcome  # it broke off
     for observer in exchange.observers:
         observer.closed(outcome)
+    try:
+        for ending in reversed(exchange.endings):
+            await _told_of_end(exchange, ending, outcome)
+    finally:
+        exchange.gateway.exchanges.discard(exchange)
     if log.isEnabledFor(logging.DEBUG) or isinstance(outcome, UpstreamError | GatewayFault):
         _log(exchange, client, outcome)
+        for attempt in exchange.attempts[1:] and exchange.attempts:
+            target = attempt.target
+            log.debug("exchange %s tried %s [%s]: %s", exchange.id, target.name, target.credential, attempt.outcome)
+        for remark in exchange.remarks:
+            log.debug("exchange %s: %s", exchange.id, remark)
         for loss in exchange.losses:
             log.debug("exchange %s lost: %s %s at %s (%s -> %s)", exchange.id, *_told(loss))
+
+
+async def _told_of_end(exchange: Exchange, ending: Ending, outcome: BaseException | None) -> None:
+    try:
+        await ending(outcome)
+    except Exception:  # whatever a plugin raises: the exchange is over, and the others want to hear of it too
+        log.exception("exchange %s: a plugin failed to take note of its end", exchange.id)
 
 
 def _told(loss: Loss) -> tuple[str, str, str, str, str]:
@@ -175,10 +198,17 @@ def _info(gateway: Gateway, endpoint: Endpoint) -> web.Response:
 
 async def _models(exchange: Exchange, operation: str) -> web.Response:
     models = await exchange.gateway.models()
+    if exchange.principal is not None:
+        models = [one for one in models if exchange.principal.may(_target(one), one.id)]
     if operation == "models":
         return _listing(exchange, lambda dialect: dialect.write_models(models))
     model = _asked_for(exchange.head.match["id"], models)
     return _listing(exchange, lambda dialect: dialect.write_model(model))
+
+
+def _target(model: ModelInfo) -> Target:
+    backend, _, name = model.id.partition(":")
+    return Target(backend, name)
 
 
 def _asked_for(asked: str, models: Sequence[ModelInfo]) -> ModelInfo:
@@ -426,14 +456,22 @@ class Client:
 
 def reply_headers(exchange: Exchange) -> dict[str, str]:
     """Headers that say what the provider said and what was lost on the way."""
-    headers = dict(exchange.reply_headers)
+    own = exchange.headers  # what the gateway itself allows a client goes before what its provider allows the gateway
+    headers = {name: value for name, value in exchange.reply_headers.items() if name.lower() not in own} | own
     told = {name.lower() for name in headers}
     for name in exchange.dialect.request_ids:
         if name not in told:
             headers[name] = f"req_{exchange.id}"
     if exchange.losses:
         headers["x-llmgw-losses"] = ";".join(dict.fromkeys(loss.feature for loss in exchange.losses))
+    if len(exchange.attempts) > 1:
+        headers["x-llmgw-attempts"] = _printable(", ".join(f"{one.target.name}={one.outcome}" for one in exchange.attempts))
     return headers
+
+
+def _printable(text: str) -> str:
+    """SECURITY: fit for a header, for a model's name may hold whatever a client has sent."""
+    return "".join(char if " " <= char <= "~" else "?" for char in text[:_LONGEST_HEADER])
 
 
 def error_response(exchange: Exchange, error: GatewayError, *, stream: bool = False) -> web.Response:
@@ -452,7 +490,8 @@ def error_response(exchange: Exchange, error: GatewayError, *, stream: bool = Fa
     upstream = error.upstream if isinstance(error, UpstreamError) and error.upstream else None
     content_type, status, body = "application/json", dialect.error_status(error), b""
     if upstream is not None and upstream.dialect == dialect.name:
-        headers |= {name: value for name, value in upstream.headers.items() if dialect.passes(name)}
+        ours = exchange.headers
+        headers |= {name: value for name, value in upstream.headers.items() if dialect.passes(name) and name not in ours}
         found = upstream.began if stream else upstream.content_type.startswith("application/json")
         if own := upstream.status >= 400 or found:
             status = upstream.status

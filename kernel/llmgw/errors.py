@@ -21,7 +21,8 @@
     │   ├── UpstreamBroken     502  it answered garbage, or stopped in the middle
     │   ├── UpstreamUnreachable 503 no connection
     │   ├── UpstreamTimeout    504  silent for too long
-    │   └── CredentialUnusable 401  the login for it is missing, has ended or was revoked; the message says what to run
+    │   ├── CredentialUnusable 401  the login for it is missing, has ended or was revoked; the message says what to run
+    │   └── Resting            503  left alone for a while after it failed; 429 where it was asked too often
     └── GatewayFault           500  ours
         ├── Misconfigured      500  found only when it was needed: a key that is not set
         ├── ShuttingDown       503
@@ -271,6 +272,26 @@ class CredentialUnusable(UpstreamError):
     status = 401
     kind: Kind = "authentication"
     code: str | None = "credential_unusable"
+
+
+class Resting(UpstreamError):
+    """A target, or all credentials of one, that is left alone for a while after what it has answered: it was not asked.
+
+    Args:
+        kind: of what it had answered; its status follows.
+        retry_after: seconds until it is asked again.
+    """
+
+    status = 503
+    kind: Kind = "overloaded"
+
+    _STATUSES: ClassVar[Mapping[Kind, int]] = {
+        "rate_limited": 429, "billing": 429, "authentication": 401, "permission": 403, "timeout": 504
+    }  # fmt: skip
+
+    def __init__(self, message: str, *, kind: Kind = "overloaded", retry_after: float | None = None) -> None:
+        super().__init__(message, kind=kind, retry_after=retry_after)
+        self.status = self._STATUSES.get(kind, type(self).status)
 
 
 class GatewayFault(GatewayError):

@@ -21,7 +21,7 @@ from llmgw.config import Config, PluginItem
 from llmgw.errors import ConfigError
 from llmgw.model import ModelInfo
 from llmgw.nearest import nearest
-from llmgw.stages import Backend, Clock, Command, Endpoint, StateStore
+from llmgw.stages import Backend, Clock, Command, Endpoint, Report, StateStore
 from llmgw.state import MemoryStore
 from llmgw.transport import Connector
 
@@ -161,6 +161,11 @@ class Gateway:
         """Names seen in lists so far, as ``backend:model``; asks nobody."""
         return [f"{name}:{model.id}" for name, (_, models) in self._models.items() for model in models]
 
+    def known(self, backend: str, model: str) -> ModelInfo | None:
+        """What the list of a back-end, if it was seen so far, says of a model; asks nobody."""
+        _, models = self._models.get(backend, (0.0, ()))
+        return next((one for one in models if one.id == model), None)
+
     async def models(self) -> list[ModelInfo]:
         """All models, by the ids that a request may name; a back-end that is slow or fails is left out, never waited for."""
         names = list(self.backends)
@@ -182,6 +187,13 @@ class Gateway:
                 kept = MODELS_TTL
             self._models[name] = (self.clock.monotonic() + kept, models)
             return models
+
+    # ---- status
+
+    async def reports(self) -> list[Report]:
+        """What the plugins have to tell of their parts now."""
+        told = self.hook.status(gateway=self) if self.implements("status") else ()
+        return [await one for one in told if one is not None]
 
     # ---- life
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from llmgw.exchange import Exchange
     from llmgw.gateway import Gateway
     from llmgw.model import Request
-    from llmgw.stages import Backend, Command, Endpoint, Filter, Observer, Principal, Route, StateStore
+    from llmgw.stages import Backend, Command, Endpoint, Filter, Guard, Observer, Principal, Report, Route, StateStore
 
 hookspec = pluggy.HookspecMarker("llmgw")
 hookimpl = pluggy.HookimplMarker("llmgw")
@@ -126,6 +126,18 @@ def backends(gateway: Gateway) -> Iterable[Backend] | None:
     """
 
 
+# ---- when somebody asks ------------------------------------------------------------------------
+
+
+@hookspec
+def status(gateway: Gateway) -> Awaitable[Report] | None:
+    """Return what there is to tell of your part now, for ``llmgw status`` and ``/health?verbose``. None has nothing to tell.
+
+    Args:
+        gateway: the one that is asked.
+    """
+
+
 # ---- once for each exchange, in this order ------------------------------------------------------
 
 
@@ -174,15 +186,27 @@ def open_filter(exchange: Exchange) -> Filter | None:
     """
 
 
+@hookspec
+def open_guard(exchange: Exchange) -> Guard | None:
+    """ROUTE. Return a guard for the targets of this exchange, or None to sit it out.
+
+    Guards are asked in the order of the configuration, each for what the one before lets through.
+
+    Args:
+        exchange: all filters are open, nothing was tried yet.
+    """
+
+
 @hookspec(firstresult=True)
 def route(exchange: Exchange, request: Request) -> Route | None:
-    """ROUTE. Return an async generator of targets, or None if this model is not yours.
+    """ROUTE. Return an async generator of targets, or None if this model's name is not yours.
 
-    It yields a Target, is sent the failure of that attempt, and yields the next one or returns; the last failure then goes to
-    the client. It is closed when an attempt is committed. When no plugin answers, ``backend:model`` and the default back-end
-    decide.
+    It yields a Target, is sent the failure of that attempt, and yields the next one, returns or raises; the last failure then
+    goes to the client. It is closed when an attempt is committed. Whoever knows a name by other names asks for the routes of
+    those with ``llmgw.resolve``, which calls this hook again; so no plugin depends on the order of the others. When none
+    answers, ``backend:model`` and the default back-end decide.
 
     Args:
         exchange: all filters are open.
-        request: as the filters left it.
+        request: as the filters left it, or as another route asks for it.
     """

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING, Literal
 
 from attrs import define, evolve, field
 
 from llmgw import chat
-from llmgw.errors import ClientError, GatewayError, GatewayFault, Misconfigured, Redo, UpstreamError
+from llmgw.attempts import attempted
+from llmgw.errors import GatewayFault, Misconfigured, Redo, UpstreamError
 from llmgw.events import (
     BlockDelta,
     BlockMeta,
@@ -25,13 +26,11 @@ from llmgw.events import (
     Stop,
     Usage,
     UsageUpdate,
-    cut_short,
-    is_meaningful,
     unfold,
 )
 from llmgw.model import Request
-from llmgw.route import select
-from llmgw.stages import Count, Filter, Observer, Route, Target
+from llmgw.route import next_step, resolve
+from llmgw.stages import Count, Filter, Observer, Race, Target
 from llmgw.tokens import estimated
 
 if TYPE_CHECKING:
@@ -44,9 +43,6 @@ MOST_REDOS = 5
 
 _UNCOUNTED = frozenset({404, 405})
 """Statuses of a provider that has no such path."""
-
-MOST_HELD = 1000
-"""Events without meaning (keep-alives above all) that are held before an attempt is committed all the same."""
 
 
 async def answer(exchange: Exchange, request: Request) -> Events:
@@ -64,6 +60,7 @@ async def answer(exchange: Exchange, request: Request) -> Events:
         GatewayError: before anything of meaning came; what comes later is an ``Error`` event.
     """
     gateway = exchange.gateway
+    exchange.asked = request.model
     if gateway.implements("session_key"):
         exchange.session = gateway.hook.session_key(exchange=exchange, request=request)
     if gateway.commands:
@@ -76,7 +73,7 @@ async def answer(exchange: Exchange, request: Request) -> Events:
         filters = [one for one in gateway.hook.open_filter(exchange=exchange) if one is not None]
         exchange.reads_events |= any(type(one).events is not Filter.events for one in filters)
     if not filters:
-        return _attempts(exchange, request)
+        return attempted(exchange, request)
     return Passage(exchange, filters).run(request)
 
 
@@ -91,21 +88,18 @@ async def count(exchange: Exchange, request: Request) -> Count:
         GatewayError: no back-end has the model, or the provider refused the request itself.
     """
     gateway = exchange.gateway
+    exchange.asked = request.model
     for one in gateway.hook.open_filter(exchange=exchange) if gateway.implements("open_filter") else ():
         outcome = request if one is None else await one.request(request)
         if isinstance(outcome, Reply):  # nothing will be asked of a provider
             return _estimate(request)
         request = outcome
-    route = _open_route(exchange, request)
-    try:
-        target = await _next_target(route, exchange, request, None)
-    finally:
-        if route is not None:
-            await route.aclose()
+    target = await _leading(exchange, request)
     backend = None if target is None else exchange.backend(target)
     if target is None or backend is None:
         raise Misconfigured("The route gave no target for this model.")
     exchange.target = target
+    request = target.request or request
     try:
         counted = await backend.count(exchange, target, request.with_model(target.model))
     except UpstreamError as error:
@@ -114,6 +108,18 @@ async def count(exchange: Exchange, request: Request) -> Count:
         log.info("%s: '%s' does not count tokens (%s), so they are estimated", exchange.id, target.backend, error.message)
         counted = None
     return counted or _estimate(request)
+
+
+async def _leading(exchange: Exchange, request: Request) -> Target | None:
+    """The first target of the route; of a race, the first lane's."""
+    async with aclosing(resolve(exchange, request)) as route:
+        step = await next_step(route, None)
+        while isinstance(step, Race):
+            first, *others = step.lanes
+            step = await next_step(first.route, None)
+            for lane in (first, *others):
+                await lane.route.aclose()
+        return step
 
 
 def _estimate(request: Request) -> Count:
@@ -166,7 +172,7 @@ class Passage:
                 break
             request = outcome
         if events is None:
-            events = _attempts(self.exchange, request)
+            events = attempted(self.exchange, request)
         opened.append(events)
         for position in reversed(range(start, last)):
             one = self.filters[position]
@@ -266,82 +272,6 @@ async def _close(opened: list[Events]) -> None:
     async with AsyncExitStack() as stack:
         for events in opened:
             stack.push_async_callback(events.aclose)
-
-
-# ---- attempts -----------------------------------------------------------------------------------
-
-
-async def _attempts(exchange: Exchange, request: Request) -> AsyncGenerator[Event, None]:
-    """The events of the first attempt that comes to something; before that, failures go back to the route."""
-    route = _open_route(exchange, request)
-    failure: GatewayError | None = None
-    committed, lost = False, len(exchange.losses)
-    try:
-        while (target := await _next_target(route, exchange, request, failure)) is not None:
-            backend = exchange.backend(target)
-            if backend is None:
-                failure = Misconfigured(f"The route names the back-end '{target.backend}', which this deployment does not have.")
-                continue
-            exchange.target = target
-            exchange.attempts.append(target)
-            exchange.reply_headers = {}  # what an attempt that came to nothing left behind
-            del exchange.losses[lost:]
-            events = backend.stream(exchange, target, request.with_model(target.model))
-            try:
-                held = await _until_meaningful(events)
-                exchange.committed = committed = True
-                if route is not None:
-                    await route.aclose()
-                for event in held:
-                    yield event
-                async for event in events:
-                    yield event
-                return
-            except GatewayError as error:
-                if committed or isinstance(error, ClientError):  # nothing that another target could cure
-                    raise
-                log.info("%s: attempt at %s:%s failed: %s", exchange.id, target.backend, target.model, error.message)
-                failure = error
-            finally:
-                await events.aclose()
-    finally:
-        if route is not None:
-            await route.aclose()
-    raise failure or Misconfigured("The route gave no target for this model.")
-
-
-async def _until_meaningful(events: Events) -> list[Event]:
-    """Read until an attempt has come to something.
-
-    Raises:
-        GatewayError: it came to nothing.
-    """
-    held: list[Event] = []
-    async for event in events:
-        if isinstance(event, Error):
-            raise event.error
-        held.append(event)
-        if is_meaningful(event) or len(held) > MOST_HELD:
-            return held
-    raise cut_short("it sent nothing")
-
-
-def _open_route(exchange: Exchange, request: Request) -> Route | None:
-    gateway = exchange.gateway
-    if not gateway.implements("route"):
-        return None
-    route: Route | None = gateway.hook.route(exchange=exchange, request=request)
-    return route
-
-
-async def _next_target(route: Route | None, exchange: Exchange, request: Request, failure: GatewayError | None) -> Target | None:
-    """What the route says; without one, the model's own name says it, once."""
-    if route is None:
-        return select(exchange.gateway, request.model) if failure is None else None
-    try:
-        return await route.asend(failure)
-    except StopAsyncIteration:
-        return None
 
 
 # ---- observers ----------------------------------------------------------------------------------

@@ -47,18 +47,37 @@ class Pulse:
     def _look(self, exchange: Exchange, now: float) -> bool:
         limits = self.gateway.config.proxy
         self._note(exchange, now)
+        for lane in exchange.lanes:
+            self._look_at_lane(lane, now)
         still = now - exchange.moved_at
         if limits.deadline is not None and now - exchange.started >= limits.deadline:
             exchange.interrupt(Deadline(f"The answer took longer than the {limits.deadline:g} s that this gateway allows."))
-        elif exchange.waiting and still >= limits.silence_timeout:
-            where = f"'{exchange.target.backend}'" if exchange.target else "the provider"
-            exchange.interrupt(UpstreamTimeout(f"{where} was silent for {limits.silence_timeout:g} s. Try again later."))
+        elif why := self._silent(exchange, now):
+            exchange.interrupt(why)
         elif exchange.writing and still >= limits.client_timeout:
             exchange.interrupt(ClientStalled(f"The client took nothing for {limits.client_timeout:g} s."))
         elif not exchange.writing and exchange.beat is not None and exchange not in self._beating:
             patience = limits.heartbeat if exchange.writes else limits.commit_delay
             return now - exchange.written_at >= patience
         return False
+
+    def _look_at_lane(self, lane: Exchange, now: float) -> None:
+        """One of several attempts at the same time waits for its own provider."""
+        self._note(lane, now)
+        if why := self._silent(lane, now):
+            lane.interrupt(why)
+
+    def _silent(self, exchange: Exchange, now: float) -> UpstreamTimeout | None:
+        """What to say of a provider that has not said anything for too long."""
+        if not exchange.waiting:
+            return None
+        limits = self.gateway.config.proxy
+        where = f"'{exchange.target.backend}'" if exchange.target else "the provider"
+        if now - exchange.moved_at >= limits.silence_timeout:
+            return UpstreamTimeout(f"{where} was silent for {limits.silence_timeout:g} s. Try again later.")
+        if exchange.until is not None and now >= exchange.until:
+            return UpstreamTimeout(f"{where} gave no sign of an answer in the time that this route allows.")
+        return None
 
     @staticmethod
     def _note(exchange: Exchange, now: float) -> None:

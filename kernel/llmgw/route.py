@@ -1,15 +1,79 @@
-"""Which target a model name means, where no plugin knows better."""
+"""Which targets a model's name means: what a plugin knows, else the name itself."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
-from llmgw.errors import ModelNotFound
+from attrs import evolve
+
+from llmgw.errors import Forbidden, GatewayError, Misconfigured, ModelNotFound
+from llmgw.model import Request
 from llmgw.nearest import nearest
-from llmgw.stages import Backend, Target
+from llmgw.stages import Backend, Guard, Race, Route, Target
 
 if TYPE_CHECKING:
+    from llmgw.exchange import Exchange
     from llmgw.gateway import Gateway
+
+MOST_NAMES: Final = 100
+"""Names that one exchange may resolve: an alias may lead to a chain, whose members are aliases, but not round in a circle."""
+
+
+def resolve(exchange: Exchange, request: Request) -> Route:
+    """The route of a model's name.
+
+    Plugins that know the name by other names call this for those.
+
+    Args:
+        exchange: for which it is.
+        request: that names the model; the targets are asked this.
+
+    Returns:
+        A route, to be closed by whoever iterates it.
+
+    Raises:
+        ModelNotFound: with the nearest names.
+        Forbidden: the caller may not reach the target.
+        Misconfigured: the name leads round in a circle.
+    """
+    exchange.names += 1
+    if exchange.names > MOST_NAMES:
+        raise Misconfigured(f"The model '{exchange.asked[:200]}' stands for more than {MOST_NAMES} names, or for itself.")
+    gateway = exchange.gateway
+    if gateway.implements("route"):
+        route: Route | None = gateway.hook.route(exchange=exchange, request=request)
+        if route is not None:
+            return route
+    target = evolve(select(gateway, request.model), request=request)
+    _admit(exchange, target)
+    return guarded(exchange.guards, target)
+
+
+def guarded(guards: Sequence[Guard], target: Target) -> Route:
+    """The attempts that guards make of a target."""
+    if not guards:
+        return _alone(target)
+    return guards[0].attempts(target, partial(guarded, guards[1:]))
+
+
+async def _alone(target: Target) -> Route:
+    yield target
+
+
+def _admit(exchange: Exchange, target: Target) -> None:
+    principal = exchange.principal
+    if principal is not None and not principal.may(target, exchange.asked):
+        raise Forbidden(f"The key '{principal.name}' may not use '{target.name[:200]}'. The list of models has what it may use.")
+
+
+async def next_step(route: Route, failure: GatewayError | None) -> Target | Race | None:
+    """What the route says next, having heard of the failure before; None where it has nothing more."""
+    try:
+        return await route.asend(failure)
+    except StopAsyncIteration:
+        return None
 
 
 def select(gateway: Gateway, model: str) -> Target:

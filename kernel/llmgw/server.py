@@ -308,7 +308,7 @@ class Server:
         if self.stopping.is_set() and request.protocol is not None:
             request.protocol.close()  # behind this answer: who comes over a connection that was kept is answered still
         if request.path == "/health":
-            return self.health()
+            return await self._verbose(request) if "verbose" in request.query else self.health()
         if request.headers.get("expect", "").lower() == "100-continue" and request.transport is not None:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         return await self.tables[port].serve(request)
@@ -409,6 +409,17 @@ class Server:
         why = "stopping" if self.stopping.is_set() else gateway.ready
         body = {"status": "ok" if why is None else "unavailable", "version": VERSION} | ({"why": why} if why else {})
         return web.Response(status=200 if why is None else 503, body=jsons.dumps(body), content_type="application/json")
+
+    async def _verbose(self, request: web.Request) -> web.StreamResponse:
+        """The same with what the plugins tell of their parts, for whoever may use the gateway."""
+
+        async def told(_: web.Request) -> web.StreamResponse:
+            plain, gateway = self.health(), self.gateway
+            reports = {one.title: [dict(row) for row in one.rows] for one in await gateway.reports()}
+            body = {**jsons.loads(bytes(plain.body)), "exchanges": len(self._running()), **reports}  # type: ignore[arg-type]
+            return web.Response(status=plain.status, body=jsons.dumps(body), content_type="application/json")
+
+        return await _guarded(self.gateway, told, request)
 
 
 def _warn_of_restart(old: Gateway, new: Gateway) -> None:

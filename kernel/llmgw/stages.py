@@ -6,13 +6,15 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from attrs import define, field, frozen
+from attrs.validators import ge, gt, optional
 
 from llmgw.errors import GatewayError, UpstreamError
 from llmgw.events import Event, Events, Reply
-from llmgw.model import Loss, ModelInfo, Profile, RateLimit, Request
+from llmgw.model import JSON, Loss, ModelInfo, Profile, RateLimit, Request
 
 if TYPE_CHECKING:
     from llmgw.exchange import Exchange
@@ -257,6 +259,16 @@ class Dialect(ABC):
         """Whether a request at a path that several dialects serve, such as a list of models, is surely one of this dialect."""
         return False
 
+    session_headers: ClassVar[tuple[str, ...]] = ()
+    """Request headers, in lower case, in which clients of this dialect name their conversation."""
+
+    def conversation(self, request: Request) -> str | None:
+        """Which conversation a request goes on with: an id in its body, else how its history begins; None where nobody can tell.
+
+        The prompt is not read for it; the answer is text for nobody's eyes, to be compared.
+        """
+        return None
+
     def passes(self, name: str) -> bool:
         """Whether a provider's response header, in lower case, means something to a client of this dialect."""
         return name == "retry-after"
@@ -335,11 +347,44 @@ class Target:
         backend: a back-end's id.
         model: as that back-end calls it.
         credential: which of its keys.
+        request: what it is asked, where that is not what the route was asked for: other settings, a shorter history.
+        patience: seconds for something of meaning to come, before the attempt counts as failed; None leaves it to the gateway.
     """
 
     backend: str
     model: str
     credential: str = "default"
+    request: Request | None = field(default=None, eq=False, repr=False)
+    patience: float | None = field(default=None, eq=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """As a client may ask for it."""
+        return f"{self.backend}:{self.model}"
+
+
+@define(eq=False)
+class Attempt:
+    """What became of one target, for the account of an exchange.
+
+    Args:
+        target: where it went.
+        began: on the gateway's monotonic clock.
+        requests: HTTP requests that the provider was sent for it.
+        failure: why it came to nothing; what went wrong behind the commit point, too.
+        committed: whether the client got something of it.
+    """
+
+    target: Target
+    began: float = 0.0
+    requests: int = 0
+    failure: GatewayError | None = None
+    committed: bool = False
+
+    @property
+    def outcome(self) -> str:
+        """In a word: the failure's kind, ``ok``, or ``cancelled`` where nobody waited for it any more."""
+        return self.failure.kind if self.failure is not None else "ok" if self.committed else "cancelled"
 
 
 @frozen
@@ -359,8 +404,51 @@ class Count:
     estimated: bool = False
 
 
-Route = AsyncGenerator[Target, GatewayError | None]
-"""Yields a target, is sent the failure of that attempt, yields the next or returns; the last failure goes to the client."""
+@frozen(eq=False)
+class Lane:
+    """One of several routes that are tried at once.
+
+    Args:
+        route: of this lane; it may have several targets, one after the other.
+        handicap: seconds that it waits for the others before it sets out; it sets out at once when all of them have failed.
+    """
+
+    route: Route
+    handicap: float = 0.0
+
+
+@frozen(eq=False)
+class Race:
+    """Several routes at once: the first from which something of meaning comes is the attempt, and the others are cancelled."""
+
+    lanes: Sequence[Lane]
+
+
+Route = AsyncGenerator[Target | Race, GatewayError | None]
+"""Yields a target or a race, is sent the failure of that attempt, and yields the next, returns or raises.
+
+When it returns, the failure that it was sent last goes to the client; what it raises goes there instead. It is closed once an
+attempt is committed, and when the client has left.
+"""
+
+Onward = Callable[[Target], Route]
+"""The attempts that whoever comes next makes of a target."""
+
+
+class Guard:
+    """Stands before one target of a route: tries it with several credentials, or holds it back while it is known to fail."""
+
+    def attempts(self, target: Target, onward: Onward) -> Route:
+        """The attempts to make of a target; an async generator, as a route is.
+
+        Args:
+            target: one of a route's.
+            onward: what the guards behind this one make of a target; its route must be closed (``contextlib.aclosing``).
+
+        Raises:
+            UpstreamError: the target is held back. The route goes on as if it had been tried.
+        """
+        return onward(target)
 
 
 @frozen
@@ -460,17 +548,121 @@ class Observer:
 
 
 @frozen
+class Report:
+    """What a plugin tells of its part, for people and for monitors.
+
+    Args:
+        title: what it is about, as ``keys``.
+        rows: one for each thing, each with the same columns; values are JSON.
+    """
+
+    title: str
+    rows: Sequence[Mapping[str, JSON]] = ()
+
+
+@frozen
+class Limits:
+    """How much one caller may ask for; None is as much as it likes.
+
+    Args:
+        requests: a minute.
+        tokens: a minute, of prompts and answers together.
+        concurrent: at the same time.
+    """
+
+    requests: float | None = field(default=None, validator=optional(gt(0)))
+    tokens: float | None = field(default=None, validator=optional(gt(0)))
+    concurrent: int | None = field(default=None, validator=optional(ge(1)))
+
+
+@frozen
 class Principal:
-    """Who is calling; ``name`` may stand in logs."""
+    """Who is calling.
+
+    Args:
+        name: may stand in logs.
+        models: patterns (as of a shell) of the targets it may reach, as ``acme:*``, or of a model's name at any back-end; none
+            for all.
+        routes: patterns of names that it may ask for whatever stands behind them: aliases and chains of the deployment.
+        limits: how much it may ask for.
+    """
 
     name: str
+    models: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    limits: Limits = Limits()
+
+    def may(self, target: Target, asked: str) -> bool:
+        """Whether it may reach a target, having asked for this name."""
+        if not self.models and not self.routes:
+            return True
+        names = (target.name, target.model)
+        return any(fnmatchcase(name, pattern) for pattern in self.models for name in names) or any(
+            fnmatchcase(asked, pattern) for pattern in self.routes
+        )
+
+
+@frozen
+class Bucket:
+    """A token bucket to take from; it is full when nobody has taken anything yet.
+
+    Args:
+        key: of the bucket.
+        amount: to take; a negative one gives back.
+        capacity: how much it holds.
+        rate: how much flows in a second, until it is full.
+    """
+
+    key: str
+    amount: float
+    capacity: float
+    rate: float
+
+
+@frozen
+class Taken:
+    """What became of a taking.
+
+    Args:
+        granted: whether all of it was taken; else nothing was.
+        left: in each bucket, in the order in which they were asked; below zero where something is owed.
+        wait: seconds until all of it could be granted; 0 where it was, infinite where a bucket can never hold so much.
+    """
+
+    granted: bool
+    left: tuple[float, ...]
+    wait: float = 0.0
 
 
 class StateStore(Protocol):
-    """Counters, cooldowns and sessions, shared by whoever shares the store. Values are text; times are in seconds."""
+    """Counters, cooldowns and sessions, shared by whoever shares the store. Values are text; times are in seconds.
+
+    Each method is one atomic step. None raises because the store is away: it then goes on with what this process knows.
+    """
 
     async def get(self, key: str) -> str | None:
         """The value, unless it has expired."""
+        ...
+
+    async def get_many(self, keys: Sequence[str]) -> list[str | None]:
+        """The values of several keys, in their order."""
+        ...
+
+    async def take(self, buckets: Sequence[Bucket], *, force: bool = False) -> Taken:
+        """Take from all of these buckets, or from none.
+
+        Args:
+            buckets: each key once.
+            force: take also what is not there, so that a bucket owes: for what was used already.
+        """
+        ...
+
+    async def seat(self, key: str, who: str, limit: int, ttl: float) -> bool:
+        """Take one of ``limit`` seats at a table for ``ttl`` seconds, or keep the one that one has; whether there is one."""
+        ...
+
+    async def leave(self, key: str, who: str) -> None:
+        """Give the seat back."""
         ...
 
     async def set(self, key: str, value: str, ttl: float | None = None) -> None:

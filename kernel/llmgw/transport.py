@@ -337,6 +337,8 @@ class HttpBackend(Backend):
             before, begun = _fresh.set(False), clock.monotonic()
             try:
                 data = io.BytesIO(body) if len(body) > _LARGE else body
+                if exchange.attempt is not None:
+                    exchange.attempt.requests += 1
                 return await http.post(url, data=data, headers=headers, allow_redirects=False)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
                 # A kept connection that the provider closed at the very moment we used it: it has not seen the request, so it

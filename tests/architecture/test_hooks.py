@@ -32,7 +32,7 @@ def test_hooks_stand_in_sections() -> None:
     """Every hook stands under a bar, in the order of a gateway's life."""
     bars = [number for number, line in enumerate(SPECS.text.splitlines(), 1) if re.fullmatch(r"# ---- \w.* -+", line)]
 
-    assert 2 == len(bars)
+    assert 3 == len(bars)
     assert [] == [name for name, function in HOOKS.items() if function.lineno < bars[0]]
 
 

@@ -19,9 +19,9 @@ LAYERS = (
     {"server", "banner"},
     {"app", "gateway", "pulse"},
     {"pipeline"},
-    {"keyed"},
+    {"attempts", "keyed"},
     {"chat", "transport", "plugins", "config", "route"},
-    {"hookspecs", "losses", "memory", "tokens"},
+    {"hookspecs", "losses", "memory", "state", "tokens"},
     {"exchange"},
     {"stages"},
     {"events"},
@@ -51,6 +51,13 @@ def test_logins_know_the_stages() -> None:
     assert [] == strangers("kernel/llmgw_logins", known | {"llmgw_logins", "attrs", "aiohttp", "yarl"})
 
 
+def test_routes_know_the_stages() -> None:
+    """What routing plugins share knows the kernel's types and its tools; no gateway, no plugin, no provider."""
+    known = {f"llmgw.{name}" for name in ("errors", "exchange", "model", "nearest", "route", "stages")}
+
+    assert [] == strangers("kernel/llmgw_routes", known | {"llmgw_routes", "attrs"})
+
+
 def test_test_kit_knows_no_plugin() -> None:
     """The kit for tests knows the kernel and pytest, so that a stranger's plugin is tested as ours are."""
     allowed = {"llmgw", "llmgw_testing", "pytest", "pytest_asyncio"} | dependencies() | AIOHTTPS
@@ -60,7 +67,7 @@ def test_test_kit_knows_no_plugin() -> None:
 
 def test_plugins_know_no_plugin() -> None:
     """A plugin imports what it declares, the kernel, dialects and itself: never another plugin."""
-    common = {"llmgw", "llmgw_dialects", "llmgw_logins"} | dependencies() | AIOHTTPS
+    common = {"llmgw", "llmgw_dialects", "llmgw_logins", "llmgw_routes"} | dependencies() | AIOHTTPS
     faults = []
     for source in sources(*PLUGIN_FOLDERS):
         extras = {extra for entry in entries() if entry.package == source.package for extra in entry.extras}

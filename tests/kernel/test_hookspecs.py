@@ -11,11 +11,11 @@ NAMES = plugins.hook_names()
 FIRST = {"state_store", "authenticate", "session_key", "route"}
 
 
-def test_there_are_twelve() -> None:
+def test_there_are_fourteen() -> None:
     """In the order of a gateway's life and of an exchange's."""
     assert [
         "add_cli", "state_store", "lifespan", "extra_routes", "frontend_endpoints", "chat_commands", "backends",
-        "open_observer", "authenticate", "session_key", "open_filter", "route",
+        "status", "open_observer", "authenticate", "session_key", "open_filter", "open_guard", "route",
     ] == NAMES  # fmt: skip
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from attrs import define, field
 
-from llmgw import pipeline
+from llmgw import attempts, pipeline
+from llmgw.attempts import attempted
 from llmgw.errors import (
     BadRequest,
     GatewayError,
@@ -83,7 +84,7 @@ async def test_no_filter_is_no_generator_more(toybox: Toybox) -> None:
     """Without filters the client is handed the attempts themselves."""
     gateway = toybox.gateway(*filtering(None, None))
     async with aclosing(await pipeline.answer(exchange(gateway), request())) as events:
-        assert pipeline._attempts.__qualname__ == events.__qualname__
+        assert attempted.__qualname__ == events.__qualname__
 
 
 async def test_one_that_sits_out_is_not_there(toybox: Toybox) -> None:
@@ -247,7 +248,7 @@ async def test_before_the_commit_the_route_may_cure(toybox: Toybox, failing: lis
 
     assert reply("Hello") == seen
     assert ["slow"] == [failure and failure.message for failure in route.failures]
-    assert ["bad", "good"] == [target.model for target in one.attempts]
+    assert ["bad", "good"] == [attempt.target.model for attempt in one.attempts]
     assert Target("toy", "good") == one.target
 
 
@@ -288,7 +289,7 @@ async def test_what_was_held_comes_in_order(toybox: Toybox) -> None:
 
 async def test_keep_alives_do_not_pile_up(toybox: Toybox) -> None:
     """A provider that sends signs of life for ever is committed at some point."""
-    player = Player.of([Progress() for _ in range(pipeline.MOST_HELD + 1)] + [asyncio.Event()])
+    player = Player.of([Progress() for _ in range(attempts.MOST_HELD + 1)] + [asyncio.Event()])
     async with aclosing(await pipeline.answer(exchange(toybox.gateway(serving(player))), request())) as events:
         assert Progress() == await anext(events)
 

@@ -21,6 +21,7 @@ from llmgw_dialects.anthropic_messages.replies import MessageReader, MessageWhol
 from llmgw_dialects.anthropic_messages.settings import SPELLED
 from llmgw_dialects.anthropic_messages.writing import MessageStreamWriter
 from llmgw_dialects.codec import Codec
+from llmgw_dialects.conversation import by_opening
 from llmgw_dialects.reading import StreamReader
 from llmgw_dialects.relaying import StreamRelay, WholeRelay
 from llmgw_dialects.writing import WholeWriter
@@ -113,6 +114,13 @@ class AnthropicMessages(Codec):
     def spelled(self, setting: str) -> str:
         """How a client of this dialect spells a setting."""
         return SPELLED.get(setting, setting)
+
+    session_headers: ClassVar[tuple[str, ...]] = ("x-claude-code-session-id",)
+
+    def conversation(self, request: Request) -> str | None:
+        """By its first messages; ``metadata.user_id`` names a person, whose conversations are several."""
+        tree = request.raw.tree if request.raw is not None else {}
+        return by_opening(tree.get("messages"))
 
     def example(self, model: str) -> str:
         """The smallest request for a model."""

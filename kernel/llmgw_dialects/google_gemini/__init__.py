@@ -12,6 +12,7 @@ from llmgw.errors import GatewayError, UpstreamError
 from llmgw.model import Loss, ModelInfo, Profile, Request
 from llmgw.stages import Crossing, Head, Reader, Relay, Writer
 from llmgw_dialects.codec import Codec
+from llmgw_dialects.conversation import by_opening
 from llmgw_dialects.google_gemini import errors, requests, settings
 from llmgw_dialects.google_gemini import models as lists
 from llmgw_dialects.google_gemini.bodies import Gathered, GeminiWholeWriter, Rereader
@@ -142,6 +143,11 @@ class GoogleGemini(Codec):
     def write_count(self, tokens: int) -> bytes:
         """Write how many."""
         return lists.write_count(tokens)
+
+    def conversation(self, request: Request) -> str | None:
+        """By its first contents."""
+        tree = request.raw.tree if request.raw is not None else {}
+        return by_opening(tree.get("contents"))
 
     def example(self, model: str) -> str:
         """The smallest request; the model stands in its path."""

@@ -15,6 +15,7 @@ from llmgw.stages import Head, Reader, Relay, Writer
 from llmgw_dialects import failures, rates
 from llmgw_dialects import openai_models as lists
 from llmgw_dialects.codec import Codec
+from llmgw_dialects.conversation import by_id, by_opening
 from llmgw_dialects.openai_chat import errors, requests
 from llmgw_dialects.openai_chat.bodies import Gathered
 from llmgw_dialects.openai_chat.chunks import ChunkReader
@@ -115,6 +116,11 @@ class OpenAIChat(Codec):
     def spelled(self, setting: str) -> str:
         """How a client spells a setting."""
         return _SPELLED.get(setting, setting)
+
+    def conversation(self, request: Request) -> str | None:
+        """By ``prompt_cache_key``, else by its first messages."""
+        tree = request.raw.tree if request.raw is not None else {}
+        return by_id("cache", tree.get("prompt_cache_key")) or by_opening(tree.get("messages"))
 
     def example(self, model: str) -> str:
         """The smallest request for a model."""

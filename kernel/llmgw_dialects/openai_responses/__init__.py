@@ -13,6 +13,7 @@ from llmgw.stages import Head, Reader, Relay, Writer
 from llmgw_dialects import failures, rates
 from llmgw_dialects import openai_models as lists
 from llmgw_dialects.codec import Codec
+from llmgw_dialects.conversation import by_id, by_opening
 from llmgw_dialects.openai_responses import errors, requests, settings
 from llmgw_dialects.openai_responses.bodies import Gathered
 from llmgw_dialects.openai_responses.grammar import GRAMMAR, Ends, ResponsesReader, ResponsesRelay
@@ -123,6 +124,15 @@ class OpenAIResponses(Codec):
     def spelled(self, setting: str) -> str:
         """How a client of this dialect spells a setting."""
         return settings.spelled(setting)
+
+    def conversation(self, request: Request) -> str | None:
+        """By ``prompt_cache_key`` or ``conversation``, else by its first items; one that its provider keeps begins elsewhere."""
+        tree = request.raw.tree if request.raw is not None else {}
+        kept = tree.get("conversation")
+        named = by_id("cache", tree.get("prompt_cache_key")) or by_id("kept", kept.get("id") if isinstance(kept, dict) else kept)
+        if named is not None or tree.get("previous_response_id"):
+            return named
+        return by_opening(tree.get("input"), tree.get("instructions"))
 
     def example(self, model: str) -> str:
         """The smallest request for a model."""
