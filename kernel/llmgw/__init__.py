@@ -34,7 +34,7 @@ from llmgw.identity import Identity
 from llmgw.keyed import KeyBackend
 from llmgw.model import Loss, ModelInfo, Profile, Request
 from llmgw.nearest import nearest
-from llmgw.route import resolve
+from llmgw.route import next_step, resolve
 from llmgw.secret import Secret
 from llmgw.stages import (
     Attempt,
@@ -132,5 +132,6 @@ __all__ = [
     "Writer",
     "hookimpl",
     "nearest",
+    "next_step",
     "resolve",
 ]

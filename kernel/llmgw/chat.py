@@ -53,6 +53,15 @@ async def run(exchange: Exchange, request: Request) -> Request | Reply:
     return request.with_prompt(items=(*items[:-1], evolve(items[-1], parts=tuple(parts))))
 
 
+def found_in(request: Request) -> list[str]:
+    """The commands in the last user message, as they were written; runs none of them."""
+    if request.raw is not None and not any(trace in request.raw.data for trace in _TRACES):
+        return []
+    last = request.prompt.items[-1] if request.prompt.items else None
+    typed = last.parts if isinstance(last, Message) and last.role == "user" else ()
+    return [match[0] for part in typed if isinstance(part, Text) for match in _find(part.text)]
+
+
 async def _run_part(exchange: Exchange, part: Text, answers: list[str]) -> Text:
     found = _find(part.text)
     if not found:

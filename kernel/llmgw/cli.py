@@ -1,4 +1,4 @@
-"""``llmgw serve | check | doctor | plugins | init``, and the verbs that plugins add.
+"""``llmgw serve | check | explain | status | doctor | plugins | init``, and the verbs that plugins add.
 
 Exit codes: 0 done, 1 it failed, 2 the command line or the configuration is wrong.
 """
@@ -64,6 +64,12 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     doctor.add_argument("--live", action="store_true", help="send each a minimal request, which may cost something")
     _add_config(doctor)
     doctor.set_defaults(run=_doctor)
+    _add_explain(verbs)
+    status = verbs.add_parser("status", help="ask a running gateway what it has to tell: keys, targets, limits, the store")
+    status.add_argument("--url", default="http://127.0.0.1:8000", help="of the gateway (default: http://127.0.0.1:8000)")
+    status.add_argument("--key-env", default="LLM_INTERACTIVE_PROXY_API_KEY", metavar="NAME", help="the variable with its key")
+    status.add_argument("--json", action="store_true", help="print it as the gateway tells it")
+    status.set_defaults(run=_status)
     plugins = verbs.add_parser("plugins", help="list what is installed, what is on, and why; or all about one")
     plugins.add_argument("name", nargs="?", help="a plugin, to see its options")
     plugins.add_argument("--times", action="store_true", help="import each and say how long it took")
@@ -109,6 +115,18 @@ def _add_serve(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     serve.set_defaults(run=_serve)
 
 
+def _add_explain(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    explain = verbs.add_parser("explain", help="say what would become of a request, without asking a provider")
+    explain.add_argument("request", help="a file with the request's body, or - for standard input")
+    explain.add_argument("--path", help="where it is sent, as /v1/messages (default: the first front-end that can read it)")
+    explain.add_argument("--key", metavar="NAME", help="of auth.keys: who would be calling")
+    explain.add_argument("--header", action="append", default=[], metavar="NAME: VALUE", help="of the client; may be repeated")
+    explain.add_argument("--if", dest="supposed", default="overloaded", metavar="CLASS", help="how each target fails")
+    explain.add_argument("--json", action="store_true", help="print a list of objects")
+    _add_config(explain)
+    explain.set_defaults(run=_explain)
+
+
 def _value(text: str) -> int | str:
     """A flag's value, as YAML would read it."""
     return int(text) if text.isdecimal() else text
@@ -149,6 +167,46 @@ def _doctor(args: argparse.Namespace) -> int:
         return bad
 
     return 1 if asyncio.run(examine()) else 0
+
+
+def _explain(args: argparse.Namespace) -> int:
+    import asyncio
+
+    from llmgw import explain
+    from llmgw.errors import GatewayError
+    from llmgw.gateway import Gateway
+
+    try:
+        body = sys.stdin.buffer.read() if args.request == "-" else Path(args.request).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read {args.request}: {error.strerror}") from None
+    gateway = Gateway.build(configuration.load(args.config, os.environ), explain.unhurried())
+    one = explain.Explanation(
+        gateway, args.path, explain.headers(args.header), explain.principal(gateway, args.key), explain.kind(args.supposed)
+    )
+
+    async def told() -> int:
+        lines: list[tuple[str, str]] = []
+        try:
+            async for line in one.lines(body):
+                lines.append(line)
+                if not args.json:
+                    print("\n".join(explain.printed(*line)), flush=True)
+        except GatewayError as error:
+            lines.append(("refused", f"{error.status}: {error.message}"))
+            if not args.json:
+                print("\n".join(explain.printed(*lines[-1])))
+        if args.json:
+            print(explain.as_json(lines))
+        return 1 if lines and lines[-1][0] == "refused" else 0
+
+    return asyncio.run(told())
+
+
+def _status(args: argparse.Namespace) -> int:
+    from llmgw import status
+
+    return status.run(args.url, os.environ.get(args.key_env), raw=args.json)
 
 
 def _path_problems(gateway: Gateway) -> Iterator[str]:

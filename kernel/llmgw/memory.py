@@ -17,7 +17,7 @@ from llmgw.model import Carrier, Item, Message, Part, Reasoning, Request, Text, 
 
 if TYPE_CHECKING:
     from llmgw.stages import Dialect
-    from llmgw.transport import Attempt
+    from llmgw.transport import Written
 
 CARRIERS: Final = "opaque state"
 """The cure that leaves out all opaque state."""
@@ -39,7 +39,7 @@ class Memory:
     _first: dict[bytes, None] = field(factory=dict)
     """The first carrier of each refusal, by which the conversation is known again until it is shortened."""
 
-    def cure(self, error: GatewayError, attempt: Attempt, model: str) -> str | None:
+    def cure(self, error: GatewayError, attempt: Written, model: str) -> str | None:
         """What to leave out so that the provider may take the request; it is left out of all that follow.
 
         Args:

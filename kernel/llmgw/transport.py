@@ -181,7 +181,7 @@ class HttpBackend(Backend):
         Raises:
             UpstreamError: it refused, broke, was silent or could not be reached.
         """
-        attempt = await self._attempt(exchange, target, request)
+        attempt = await self.written(exchange, target, request)
         asked: Request | None = request
         while True:
             with self._failures(exchange):
@@ -197,7 +197,7 @@ class HttpBackend(Backend):
             attempt, asked = evolve(attempt, request=further, body=body, losses=()), None  # whose losses were told
 
     async def _streamed(
-        self, exchange: Exchange, attempt: Attempt, response: aiohttp.ClientResponse
+        self, exchange: Exchange, attempt: Written, response: aiohttp.ClientResponse
     ) -> AsyncGenerator[Event, None]:
         """The events of a reply that has begun."""
         served = False
@@ -246,8 +246,14 @@ class HttpBackend(Backend):
         known = self.explained(last.error)
         return events if known is last.error else (*events[:-1], evolve(last, error=known))
 
-    async def _attempt(self, exchange: Exchange, target: Target, request: Request, cured: frozenset[str] = NONE) -> Attempt:
-        """The request as this provider and this model can take it.
+    async def written(self, exchange: Exchange, target: Target, request: Request, cured: frozenset[str] = NONE) -> Written:
+        """The request as this provider and this model can take it; nothing is sent.
+
+        Args:
+            exchange: whose it is.
+            target: of the attempt.
+            request: for the model that the provider knows.
+            cured: what the provider has refused and must not be told.
 
         Raises:
             Unsupported: something of it cannot be said, and may not be left out.
@@ -271,11 +277,11 @@ class HttpBackend(Backend):
             body, left_out = self._memory.trimmed(target.model, body)
             losses += [Loss(name, name, "dropped", exchange.dialect.name, dialect.name) for name in left_out]
         judged = exchange.gateway.config.losses.judged(losses, exchange.dialect, self.name)
-        return Attempt(dialect, request, body, crossing, list(judged))
+        return Written(dialect, request, body, crossing, list(judged))
 
     async def _answered(
-        self, exchange: Exchange, target: Target, request: Request | None, attempt: Attempt
-    ) -> tuple[aiohttp.ClientResponse, Attempt]:
+        self, exchange: Exchange, target: Target, request: Request | None, attempt: Written
+    ) -> tuple[aiohttp.ClientResponse, Written]:
         """The provider's reply, which has begun; where it refused only for what can be left out, it is asked once more without.
 
         Raises:
@@ -305,7 +311,7 @@ class HttpBackend(Backend):
                 raise error
             log.info("exchange %s: '%s' refused %s; asking again without", exchange.id, self.name, cure)
             cured |= {cure}
-            attempt = await self._attempt(exchange, target, request, cured)
+            attempt = await self.written(exchange, target, request, cured)
 
     def _keep_headers(self, exchange: Exchange, response: aiohttp.ClientResponse, dialect: Dialect) -> None:
         client = exchange.dialect
@@ -325,7 +331,7 @@ class HttpBackend(Backend):
         return self.explained(dialect.read_error(response.status, _lowered(response), body))
 
     async def _post(
-        self, exchange: Exchange, target: Target, attempt: Attempt, authorization: Mapping[str, str]
+        self, exchange: Exchange, target: Target, attempt: Written, authorization: Mapping[str, str]
     ) -> aiohttp.ClientResponse:
         request, body = attempt.request, attempt.body
         known = attempt.dialect.forwarded(request.headers) if request.dialect == attempt.dialect.name else {}
@@ -355,7 +361,7 @@ class HttpBackend(Backend):
         """Ask the provider to count; None where it does not."""
         if "count_tokens" not in self.paths:
             return None
-        attempt = await self._attempt(exchange, target, request)
+        attempt = await self.written(exchange, target, request)
         with self._failures(exchange):
             exchange.waiting = True
             response, attempt = await self._answered(exchange, target, request, attempt)
@@ -453,7 +459,7 @@ class HttpBackend(Backend):
 
 
 @frozen
-class Attempt:
+class Written:
     """One request, as a provider gets it.
 
     Args:
@@ -542,7 +548,7 @@ async def _forgotten(exchange: Exchange, crossing: Crossing) -> None:
         await exchange.gateway.state.delete(_key(exchange, key))
 
 
-async def _kept(exchange: Exchange, attempt: Attempt) -> None:
+async def _kept(exchange: Exchange, attempt: Written) -> None:
     if attempt.crossing is not None:
         for key, value in attempt.crossing.kept.items():
             await exchange.gateway.state.set(_key(exchange, key), value, CARRIERS_TTL)
@@ -554,7 +560,7 @@ def _key(exchange: Exchange, key: str) -> str:
     return f"crossing:{len(name)}:{name}:{key}"
 
 
-def _reader(exchange: Exchange, attempt: Attempt, response: aiohttp.ClientResponse) -> tuple[Reader, Relay | None]:
+def _reader(exchange: Exchange, attempt: Written, response: aiohttp.ClientResponse) -> tuple[Reader, Relay | None]:
     """By what came, not by what was asked: some providers answer whole when asked to stream, or the reverse."""
     stream = attempt.dialect.is_stream(response.headers.get("content-type", ""), attempt.request)
     if stream == attempt.request.stream and attempt.crossing is None and exchange.relays(attempt.dialect):

@@ -15,7 +15,7 @@ AIOHTTPS = {"yarl", "multidict"}
 
 LAYERS = (
     {"cli"},
-    {"serve", "listing", "init", "doctor"},
+    {"serve", "listing", "init", "doctor", "explain", "status"},
     {"server", "banner"},
     {"app", "gateway", "pulse"},
     {"pipeline"},

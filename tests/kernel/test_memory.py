@@ -8,7 +8,7 @@ from llmgw import jsons, memory
 from llmgw.errors import UpstreamBroken, UpstreamError
 from llmgw.memory import CARRIERS, Memory
 from llmgw.model import Carrier, Message, Reasoning, Request, Text, ToolCall
-from llmgw.transport import Attempt
+from llmgw.transport import Written
 from llmgw_testing import Provider, RunningGateway, run_gateway, whole
 from tests.toys import ABROAD, TOY, AbroadHttp, Toybox, ToyHttp, request, serving, states
 
@@ -150,9 +150,9 @@ def refused(cure: Any) -> UpstreamError:
     return error
 
 
-def attempt(asked: Request, dialect: Any = TOY) -> Attempt:
+def attempt(asked: Request, dialect: Any = TOY) -> Written:
     """What was refused."""
-    return Attempt(dialect, asked, dialect.write_request(asked))
+    return Written(dialect, asked, dialect.write_request(asked))
 
 
 def test_a_message_of_nothing_else_goes() -> None:
@@ -211,9 +211,9 @@ def test_odd_state() -> None:
     """Half a surrogate pair and no text at all are opaque state, too."""
     learnt = Memory()
     odd = request(state=["\ud800", ""])
-    assert CARRIERS == learnt.cure(refused("carriers"), Attempt(TOY, odd, b"{}"), "m")
+    assert CARRIERS == learnt.cure(refused("carriers"), Written(TOY, odd, b"{}"), "m")
     assert not learnt.may_hold_refused(request(), TOY)
-    assert None is learnt.cure(refused("carriers"), Attempt(TOY, request(state=[""]), b"{}"), "m")
+    assert None is learnt.cure(refused("carriers"), Written(TOY, request(state=[""]), b"{}"), "m")
 
 
 @pytest.mark.parametrize("cure", [None, "field"])
@@ -227,7 +227,7 @@ def test_trimming_leaves_a_body_alone() -> None:
     learnt, body = Memory(), jsons.dumps({"model": "m", "low": 1})
     error = refused("field")
     error.param = "low"
-    assert "low" == learnt.cure(error, Attempt(ABROAD, request(), body), "m")
+    assert "low" == learnt.cure(error, Written(ABROAD, request(), body), "m")
 
     other = b'{ "high": 1 }'
     assert (other, []) == learnt.trimmed("m", other)
