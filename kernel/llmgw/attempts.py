@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from llmgw.errors import ClientError, GatewayError, Misconfigured
+from llmgw.errors import ClientError, GatewayError, Misconfigured, Unsupported
 from llmgw.events import Error, Event, Events, cut_short, is_meaningful
 from llmgw.model import Request
 from llmgw.route import next_step, resolve
@@ -79,6 +79,8 @@ async def _first(exchange: Exchange, request: Request, route: Route) -> Begun:
         while (step := await next_step(route, failure)) is not None:
             try:
                 begun = await (_raced(exchange, request, step) if isinstance(step, Race) else _tried(exchange, request, step))
+            except Unsupported as error:  # what one model cannot do, another may
+                failure = error
             except ClientError:  # nothing that another target could cure
                 raise
             except GatewayError as error:
