@@ -14,7 +14,7 @@ from typing import Generic, Protocol, TypeVar
 from attrs import Factory, define, field, frozen
 
 from llmgw.model import JSON
-from llmgw.stages import Bucket, Clock, StateStore, Taken
+from llmgw.stages import Bucket, Clock, Report, StateStore, Taken
 
 log = logging.getLogger("llmgw.state")
 
@@ -74,6 +74,10 @@ class _Entry:
     value: str
     until: float
 
+    @property
+    def size(self) -> int:
+        return len(self.value)
+
 
 @frozen
 class _Level:
@@ -81,6 +85,7 @@ class _Level:
     at: float
     until: float
     """Then it is full, as one is that was never taken from."""
+    size: int = 1
 
 
 @define(eq=False)
@@ -91,6 +96,7 @@ class _Table:
     """The last one leaves."""
     soonest: float = _NEVER
     """Nobody leaves before."""
+    size: int = 1
 
     def clear(self, now: float) -> None:
         """Away with whose time is over; looks through all only when there may be somebody."""
@@ -105,40 +111,51 @@ class _Table:
         self.soonest = min(self.soonest, until)
 
 
-class _Ends(Protocol):
+class _Thing(Protocol):
     @property
     def until(self) -> float: ...
 
+    @property
+    def size(self) -> int: ...
 
-_T = TypeVar("_T", bound=_Ends)
+
+_T = TypeVar("_T", bound=_Thing)
 
 
 @define(eq=False)
 class _Shelf(Generic[_T]):
-    """Things by their keys, in the order of their last use, each good until its end; never more than ``limit``."""
+    """Things by their keys, in the order of their last use, each good until its end; bounded in number and in size."""
 
     limit: int
+    room: int
     things: dict[str, _T] = field(factory=dict, init=False)
+    size: int = field(default=0, init=False)
 
     def find(self, key: str, now: float) -> _T | None:
         thing = self.things.get(key)
         return thing if thing is not None and now < thing.until else None
 
+    def drop(self, key: str) -> None:
+        thing = self.things.pop(key, None)
+        self.size -= 0 if thing is None else thing.size
+
     def put(self, key: str, thing: _T, now: float) -> None:
-        self.things.pop(key, None)  # so that it goes to the end
-        if len(self.things) >= self.limit:
-            self._shrink(now)
+        self.drop(key)  # so that it goes to the end
+        if len(self.things) >= self.limit or self.size + thing.size > self.room:
+            self._shrink(now, thing.size)
         self.things[key] = thing
+        self.size += thing.size
 
-    def _shrink(self, now: float) -> None:
-        """Make room for a tenth: looking through all keys is then paid by the many that fit in."""
-        alive = [(key, thing) for key, thing in self.things.items() if now < thing.until]
-        room = min(len(alive), self.limit - max(1, self.limit // 10))
-        self.things = dict(alive[len(alive) - room :])
-
-
-def _shelf() -> object:
-    return field(init=False, repr=False, default=Factory(lambda self: _Shelf(self.limit), takes_self=True))
+    def _shrink(self, now: float, needed: int) -> None:
+        """Make room, and a tenth more: looking through all is then paid by the many that fit in."""
+        kept: list[tuple[str, _T]] = []
+        number, size = self.limit - max(1, self.limit // 10), self.room - max(needed, self.room // 10)
+        for key, thing in reversed(self.things.items()):
+            if now < thing.until and len(kept) < number and thing.size <= size:
+                size -= thing.size
+                kept.append((key, thing))
+        self.things = dict(reversed(kept))
+        self.size = sum(thing.size for _, thing in kept)
 
 
 @define(eq=False)
@@ -151,16 +168,19 @@ class MemoryStore:
     Args:
         clock: seconds from some fixed moment.
         limit: of values, of buckets that are not full, and of tables at which somebody sits.
+        room: characters of all values.
     """
 
     clock: Callable[[], float] = time.monotonic
     limit: int = 100_000
+    room: int = 128 * 2**20
     _entries: _Shelf[_Entry] = field(init=False, repr=False)
     _levels: _Shelf[_Level] = field(init=False, repr=False)
     _tables: _Shelf[_Table] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self._entries, self._levels, self._tables = _Shelf(self.limit), _Shelf(self.limit), _Shelf(self.limit)
+        self._entries = _Shelf(self.limit, self.room)
+        self._levels, self._tables = _Shelf(self.limit, self.limit), _Shelf(self.limit, self.limit)
 
     async def get(self, key: str) -> str | None:
         """The value, unless it has expired."""
@@ -186,7 +206,7 @@ class MemoryStore:
 
     async def delete(self, key: str) -> None:
         """Forget a value."""
-        self._entries.things.pop(key, None)
+        self._entries.drop(key)
 
     async def take(self, buckets: Sequence[Bucket], *, force: bool = False) -> Taken:
         """Take from all of these buckets, or from none."""
@@ -214,7 +234,7 @@ class MemoryStore:
         if table is not None:
             table.seats.pop(who, None)
             if not table.seats:
-                del self._tables.things[key]
+                self._tables.drop(key)
 
     def _get(self, key: str, now: float) -> str | None:
         entry = self._entries.find(key, now)
@@ -240,6 +260,10 @@ class Away(Exception):
     """A shared store does not do what it should; the text says why, in words for the log."""
 
 
+class Late(Away):
+    """This process was too slow to hear the answer: one call is answered here, and the store is not away."""
+
+
 class Shared(StateStore, Protocol):
     """A store outside of this process, as ``Degrading`` takes it: every method may raise Away, and none may take long."""
 
@@ -257,6 +281,9 @@ class Shared(StateStore, Protocol):
         ...
 
 
+_MOST_LEAVING = 1000
+"""Seats that are given back later, one after the other while somebody waits."""
+
 _R = TypeVar("_R")
 
 
@@ -266,7 +293,8 @@ class Degrading:
 
     An implementation of ``llmgw.StateStore`` of which no method fails because the store does. What this process itself has
     written is remembered here as well, so that its own cooldowns and counts hold when the store goes away; limits then hold for
-    each process. What is written meanwhile stays here, and is not brought to the store when that is back.
+    each process. What is written meanwhile stays here and is not brought to the store when that is back, but for seats that were
+    given back: there they would stay taken until their time is over.
 
     Args:
         shared: the store.
@@ -288,22 +316,29 @@ class Degrading:
     """When to look for it."""
     _spell: int = field(default=0, init=False)
     """How often it went away: a call that began before it came back says nothing of how it is now."""
+    _leaving: dict[tuple[str, str], None] = field(factory=dict, init=False, repr=False)
+    """Seats given back while it was away."""
+    _closed: bool = field(default=False, init=False)
 
     @asynccontextmanager
     async def held(self) -> AsyncGenerator[None, None]:
         """What a plugin's ``lifespan`` returns: says at once if the store is away, and closes it at the end."""
-        await self._ask(lambda store: store.probe() if store is self.shared else _nothing())  # type: ignore[attr-defined]
+        try:
+            await self.shared.probe()
+        except Away as away:
+            self._left(str(away), self._spell)
         try:
             yield
         finally:
-            self._since, self._again = self.clock.time(), _NEVER  # who still writes, writes for nobody
+            self._closed, self._since = True, self.clock.time()  # who still writes, writes for nobody
             await self.shared.close()
 
-    @property
-    def report(self) -> dict[str, JSON]:
-        """Where state is kept, whether that is away, and since when (Unix seconds): a row for the ``status`` hook."""
+    async def report(self) -> Report:
+        """Where state is kept, whether that is away, and since when (Unix seconds): what a plugin's ``status`` returns."""
+        await self.get("state")  # with nobody else asking it would be as it was when somebody last did
         away = self._since is not None
-        return {"kept in": self.shared.where, "away": away, "since": self._since, "why": self._why if away else None}
+        row: dict[str, JSON] = {"kept in": self.shared.where, "away": away, "since": self._since}
+        return Report("state", [row | {"why": self._why if away else None}])
 
     async def get(self, key: str) -> str | None:
         """The value, unless it has expired."""
@@ -342,6 +377,8 @@ class Degrading:
     async def leave(self, key: str, who: str) -> None:
         """Give the seat back."""
         await self._ask(lambda store: store.leave(key, who), lambda _: self.local.leave(key, who))
+        if self._since is not None and len(self._leaving) < _MOST_LEAVING:
+            self._leaving[key, who] = None
 
     async def _ask(
         self, call: Callable[[StateStore], Awaitable[_R]], echo: Callable[[_R], Awaitable[object]] | None = None
@@ -358,7 +395,8 @@ class Degrading:
         try:
             found = await call(self.shared)
         except Away as away:
-            self._left(str(away), spell)
+            if not isinstance(away, Late):
+                self._left(str(away), spell)
             return await call(self.local)
         if echo is not None:
             await echo(found)
@@ -373,17 +411,20 @@ class Degrading:
 
     async def _returned(self) -> bool:
         """Whether it is back, where it is time to look."""
-        if self.clock.monotonic() < self._again:
+        if self._closed or self.clock.monotonic() < self._again:
             return False
         self._again = _NEVER  # whoever comes meanwhile does not wait
-        again = self.retry
         try:
             await self.shared.probe()
+            while self._leaving:
+                key, who = next(iter(self._leaving))
+                await self.shared.leave(key, who)
+                del self._leaving[key, who]
         except Away as away:
             self._why = str(away)
             return False
         finally:
-            self._again = self.clock.monotonic() + again
+            self._again = self.clock.monotonic() + self.retry
         seconds = self.clock.time() - (self._since or 0.0)
         self._since = None
         log.info("%s is back after %.0f seconds", self.shared.where, seconds)
