@@ -72,8 +72,8 @@ class Gateway:
         """
         pm = plugins.manager()
         loaded = plugins.load(config)
-        idle = [(item, why) for item, plugin in loaded if (why := _sits_out(plugin))]
-        active = [(item, plugin) for item, plugin in loaded if not _sits_out(plugin)]
+        idle = [(item, why) for item, plugin in loaded if (why := _sits_out(plugin, config))]
+        active = [(item, plugin) for item, plugin in loaded if not _sits_out(plugin, config)]
         plugins.register(pm, active)
         gateway = cls(config, pm, active, idle, clock or Clock())
         gateway._collect()
@@ -150,7 +150,7 @@ class Gateway:
         """Why it cannot serve, or None when it can."""
         if not self.endpoints:
             return "no front-end is on"
-        if not self.backends and not self.implements("route"):
+        if not self.backends:
             return "no back-end is on"
         return None
 
@@ -197,6 +197,11 @@ class Gateway:
 
     # ---- life
 
+    def keep_memory_of(self, before: Gateway) -> None:
+        """Go on with what the generation before has in memory, where no plugin keeps state: a reload forgets no limit."""
+        if isinstance(self.state, MemoryStore) and isinstance(before.state, MemoryStore):
+            self.state = before.state
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Gateway]:
         """Hold open what the generation needs: the client session, and whatever plugins hold."""
@@ -217,10 +222,10 @@ class Gateway:
         )
 
 
-def _sits_out(plugin: object) -> str | None:
+def _sits_out(plugin: object, config: Config) -> str | None:
     """Why a plugin has nothing to do here: it may have a method ``sits_out`` that tells, and is then not registered."""
     ask = getattr(plugin, "sits_out", None)
-    return ask() if ask is not None else None
+    return ask(config) if ask is not None else None
 
 
 def _flat(results: Sequence[Any]) -> list[Any]:

@@ -29,7 +29,7 @@ _STAGES = {
     "frontends": ("frontend_endpoints", "extra_routes"),
     "commands": ("chat_commands",),
     "filters": ("open_filter",),
-    "routes": ("route",),
+    "routes": ("route", "open_guard"),
     "observers": ("open_observer",),
     "backends": ("backends",),
     "plugins": (),

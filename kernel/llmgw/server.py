@@ -317,6 +317,9 @@ class Server:
 
     async def _switch(self, gateway: Gateway) -> None:
         """Make this gateway the current one; exchanges of the one before finish on theirs."""
+        before = self._generation
+        if before is not None:
+            gateway.keep_memory_of(before.gateway)
         generation = Generation(gateway, started=asyncio.get_running_loop().create_future())
         task = self._tasks.create_task(generation.run())
         assert generation.started is not None

@@ -53,7 +53,7 @@ def test_logins_know_the_stages() -> None:
 
 def test_routes_know_the_stages() -> None:
     """What routing plugins share knows the kernel's types and its tools; no gateway, no plugin, no provider."""
-    known = {f"llmgw.{name}" for name in ("errors", "exchange", "model", "nearest", "route", "stages")}
+    known = {f"llmgw.{name}" for name in ("errors", "events", "exchange", "model", "nearest", "route", "stages")}
 
     assert [] == strangers("kernel/llmgw_routes", known | {"llmgw_routes", "attrs"})
 

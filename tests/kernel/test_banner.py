@@ -61,7 +61,7 @@ def test_what_is_off_and_why(toybox: Toybox) -> None:
     def open_filter(exchange: Exchange) -> None:
         return None
 
-    text = banner(toybox.gateway(plugin(open_filter=open_filter, sits_out=lambda self: "no key")), URL, [])
+    text = banner(toybox.gateway(plugin(open_filter=open_filter, sits_out=lambda self, config: "no key")), URL, [])
     assert "(no key)" in lines(text)["on"].partition("; off: ")[2]
 
 

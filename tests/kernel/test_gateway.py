@@ -8,6 +8,7 @@ import pytest
 from attrs import define, field
 
 from llmgw import gateway as module
+from llmgw.config import Config
 from llmgw.errors import ConfigError, UpstreamTimeout
 from llmgw.gateway import MODELS_RETRY, MODELS_TTL, Gateway
 from llmgw.hookspecs import hookimpl
@@ -15,7 +16,7 @@ from llmgw.model import ModelInfo
 from llmgw.stages import Command, Endpoint
 from llmgw.state import MemoryStore
 from llmgw_testing import FakeClock
-from tests.toys import FRONT, TOY, Player, Toybox, commanding, filtering, plugin, routing, serving
+from tests.toys import FRONT, TOY, Player, Toybox, commanding, filtering, plugin, serving
 
 
 class Last(Player):
@@ -86,25 +87,25 @@ def test_one_that_sits_out_is_not_registered(toybox: Toybox) -> None:
     class Idle:
         """Has nothing to do."""
 
-        def sits_out(self) -> str | None:
+        def sits_out(self, config: Config) -> str | None:
             return "the moon is full"
 
         @hookimpl
-        def open_filter(self, exchange: object) -> None:
+        def open_observer(self, exchange: object) -> None:
             raise AssertionError
 
     @define(eq=False)
     class Busy(Idle):
         """Has something to do."""
 
-        def sits_out(self) -> str | None:
+        def sits_out(self, config: Config) -> str | None:
             return None
 
     gateway = toybox.gateway(Idle)
-    assert not gateway.implements("open_filter")
-    assert ["the moon is full"] == [why for _, why in gateway.idle]
+    assert not gateway.implements("open_observer")
+    assert ["the moon is full"] == [why for item, why in gateway.idle if not item.default]
     assert not any(isinstance(one, Idle) for _, one in gateway.plugins)
-    assert toybox.gateway(Busy).implements("open_filter")
+    assert toybox.gateway(Busy).implements("open_observer")
 
 
 def test_the_first_store_is_taken(toybox: Toybox) -> None:
@@ -156,14 +157,13 @@ def test_the_default_back_end(toybox: Toybox, backends: Sequence[Player], config
 
 
 def test_ready(toybox: Toybox) -> None:
-    """It needs a front-end, and a back-end or a route; it says which is missing."""
+    """It needs a front-end and a back-end; it says which is missing."""
 
     def none(gateway: Gateway) -> None:
         return None
 
     assert toybox.gateway().ready is None
     assert "no back-end is on" == toybox.gateway(serving()).ready
-    assert toybox.gateway(serving(), routing(lambda *_: None)).ready is None
     assert "no front-end is on" == toybox.gateway(plugin(frontend_endpoints=none)).ready
 
 

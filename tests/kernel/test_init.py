@@ -54,7 +54,7 @@ def test_what_is_off_is_named(tmp_path: Path) -> None:
 def test_each_section_by_itself(toybox: Toybox) -> None:
     """What is on and what is off stand in their own section, and a section with neither is not there."""
 
-    def sits_out(self: object) -> str:
+    def sits_out(self: object, config: object) -> str:
         return "no time"
 
     def backends(gateway: Gateway) -> list[Backend]:

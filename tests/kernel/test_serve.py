@@ -36,7 +36,7 @@ def idle() -> type:
     def authenticate(exchange: Exchange) -> Awaitable[Principal] | None:
         return None
 
-    return plugin(authenticate=authenticate, sits_out=lambda self: "KEY is not set")
+    return plugin(authenticate=authenticate, sits_out=lambda self, config: "KEY is not set")
 
 
 # ---- where to listen ----------------------------------------------------------------------------

@@ -271,6 +271,17 @@ async def test_a_broken_file_changes_nothing(toybox: Toybox, broken: str, caplog
     assert [True] == [one.message.startswith("not reloaded") for one in caplog.records if one.levelno == logging.ERROR]
 
 
+async def test_reload_forgets_no_limit(toybox: Toybox) -> None:
+    """What is kept in memory, as who asks too much, goes over to the new generation."""
+    async with run_gateway(toybox.deployment(serving(Player.of(reply("Hello"))))) as running:
+        await running.gateway.state.set("kept", "1")
+        before = running.gateway
+        await running.server.reload()
+
+        assert before is not running.gateway
+        assert "1" == await running.gateway.state.get("kept")
+
+
 async def test_a_lifespan_that_fails_at_a_reload(toybox: Toybox) -> None:
     """The old generation serves on, and what was opened for the new one is closed."""
     log: list[str] = []
