@@ -38,6 +38,7 @@ STAGES = {
     "chat_commands": "command",
     "open_filter": "filter",
     "route": "route",
+    "open_guard": "route",
     "backends": "back-end",
     "open_observer": "observer",
     "authenticate": "authentication",
@@ -156,7 +157,7 @@ def _file(module: str) -> Path:
 def stages(cls: ast.ClassDef) -> list[str]:
     """What a class is, by the hooks it implements."""
     methods = {node.name for node in cls.body if isinstance(node, ast.FunctionDef) and _is_hookimpl(node)}
-    return [word for hook, word in STAGES.items() if hook in methods]
+    return list(dict.fromkeys(word for hook, word in STAGES.items() if hook in methods))
 
 
 def _is_hookimpl(function: ast.FunctionDef) -> bool:

@@ -39,7 +39,6 @@ from llmgw.secret import Secret
 from llmgw.stages import (
     Attempt,
     Backend,
-    Bucket,
     Clock,
     Command,
     Count,
@@ -60,11 +59,10 @@ from llmgw.stages import (
     Reader,
     Report,
     Route,
-    StateStore,
-    Taken,
     Target,
     Writer,
 )
+from llmgw.store import Bucket, StateStore, Taken
 from llmgw.transport import HttpBackend
 
 __all__ = [

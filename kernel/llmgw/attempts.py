@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 
@@ -89,7 +89,15 @@ async def _first(exchange: Exchange, request: Request, route: Route) -> Begun:
                 stack.pop_all()
                 begun.routes.append(route)
                 return begun
+            _obey()
     raise failure or Misconfigured("The route gave no target for this model.")
+
+
+def _obey() -> None:
+    """End a task that was told to end at the very moment at which its provider was given up for its silence."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _tried(exchange: Exchange, request: Request, target: Target) -> Begun:
@@ -136,16 +144,21 @@ async def _raced(exchange: Exchange, request: Request, race: Race) -> Begun:
         GatewayError: all came to nothing; of the lane that failed last.
     """
     course = _Course(exchange, request, sorted(race.lanes, key=lambda lane: lane.handicap))
-    outcome: Begun | GatewayError | None = None
     try:
         async with asyncio.TaskGroup() as group:
-            outcome = await course.run(group)
-    finally:
-        await course.clear(outcome)
-    if isinstance(outcome, GatewayError):
-        raise outcome
-    exchange.adopt(outcome.exchange)
-    return outcome
+            await course.run(group)
+        begun = course.winner()
+        await course.clear(but=begun)
+    except BaseException:
+        await course.clear()
+        exchange.lanes.clear()
+        raise
+    exchange.adopt(begun.exchange)
+    return begun
+
+
+_INSTANT = 1e-6
+"""Seconds that are no wait: what floating point may lose of a handicap."""
 
 
 @define(eq=False)
@@ -155,65 +168,78 @@ class _Course:
     exchange: Exchange
     request: Request
     waiting: list[Lane]
-    _running: list[asyncio.Task[Begun | GatewayError]] = field(factory=list)
-    _passed: float = 0.0
-    """Seconds since the start."""
+    _running: list[asyncio.Task[None]] = field(factory=list)
+    _failure: GatewayError | None = None
+    _begun: list[Begun] = field(factory=list)
+    """Whoever came in, the winner first."""
+    _start: float = field(init=False)
 
-    async def run(self, group: asyncio.TaskGroup) -> Begun | GatewayError:
-        """The winner, or why nobody is; who has lost is told to stop."""
-        failure: GatewayError = Misconfigured("A race without lanes.")
-        while self.waiting or self._running:
-            if self.waiting and (not self._running or self.waiting[0].handicap <= self._passed):
+    def __attrs_post_init__(self) -> None:
+        self._start = self._now
+
+    @property
+    def _now(self) -> float:
+        return self.exchange.gateway.clock.monotonic()
+
+    def _wait(self) -> float:
+        """Seconds until the next lane sets out by itself."""
+        return self._start + self.waiting[0].handicap - self._now
+
+    async def run(self, group: asyncio.TaskGroup) -> None:
+        """Until somebody has come in, or nobody is left; who has lost is told to stop."""
+        while (self.waiting or self._running) and not self._begun:
+            if self.waiting and (not self._running or self._wait() <= _INSTANT):
                 self._set_out(group, self.waiting.pop(0))
-                continue
-            for outcome in await self._news(group):
-                if isinstance(outcome, Begun):
-                    for task in self._running:
-                        task.cancel()
-                    return outcome
-                failure = outcome
-        return failure
+            else:
+                await self._news(group)
+        for task in self._running:
+            task.cancel()
+
+    def winner(self) -> Begun:
+        """Whoever came in first.
+
+        Raises:
+            GatewayError: nobody did; of the lane that failed last.
+        """
+        if not self._begun:
+            raise self._failure or Misconfigured("The route gave a race without lanes.")
+        return self._begun[0]
 
     def _set_out(self, group: asyncio.TaskGroup, lane: Lane) -> None:
-        self._passed = max(self._passed, lane.handicap)
         own = self.exchange.lane()
-        own.task = task = group.create_task(_lane(own, self.request, lane.route))
+        own.task = task = group.create_task(self._lane(own, lane.route))
         self._running.append(task)
 
-    async def _news(self, group: asyncio.TaskGroup) -> list[Begun | GatewayError]:
-        """What has become of lanes that have come to an end; nothing when it is time for the next one to set out."""
-        watched: set[asyncio.Task[Any]] = set(self._running)
+    async def _lane(self, exchange: Exchange, route: Route) -> None:
+        try:
+            begun = await _first(exchange, self.request, route)
+        except GatewayError as error:
+            self._failure = error
+        else:
+            self._begun.append(begun)  # at once: whatever happens next, it is known here that it must be closed
+
+    async def _news(self, group: asyncio.TaskGroup) -> None:
+        """Wait until a lane has come to an end, or it is time for the next one to set out."""
+        watched: set[asyncio.Task[None]] = set(self._running)
         alarm: asyncio.Task[None] | None = None
         if self.waiting:
-            alarm = group.create_task(self._time_for(self.waiting[0]))
+            alarm = group.create_task(self._alarm(self._wait()))
             watched.add(alarm)
         try:
             await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if alarm is not None:
                 alarm.cancel()
-        ended = [task for task in self._running if task.done()]
-        outcomes = [task.result() for task in ended]
-        winner = next((task for task in ended if isinstance(task.result(), Begun)), None)
-        self._running = [task for task in self._running if task not in ended or (winner is not None and task is not winner)]
-        return outcomes
+        self._running = [task for task in self._running if not task.done()]
 
-    async def _time_for(self, lane: Lane) -> None:
-        await self.exchange.gateway.clock.sleep(lane.handicap - self._passed)
-        self._passed = lane.handicap
+    async def _alarm(self, seconds: float) -> None:
+        await self.exchange.gateway.clock.sleep(seconds)
 
-    async def clear(self, outcome: Begun | GatewayError | None) -> None:
+    async def clear(self, but: Begun | None = None) -> None:
         """Close what nobody wants: routes that never set out, and whoever came in at the very same moment as the winner."""
-        for lane in self.waiting:
-            await lane.route.aclose()
-        for task in self._running:
-            ended = task.done() and not task.cancelled() and task.exception() is None
-            if ended and isinstance(begun := task.result(), Begun) and begun is not outcome:
-                await begun.aclose()
-
-
-async def _lane(exchange: Exchange, request: Request, route: Route) -> Begun | GatewayError:
-    try:
-        return await _first(exchange, request, route)
-    except GatewayError as error:
-        return error
+        async with AsyncExitStack() as stack:
+            for lane in self.waiting:
+                stack.push_async_callback(lane.route.aclose)
+            for begun in self._begun:
+                if begun is not but:
+                    stack.push_async_callback(begun.aclose)

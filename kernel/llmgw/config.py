@@ -3,7 +3,9 @@
 ::
 
     proxy: {host: 127.0.0.1, port: 8000}
-    auth: {disable_auth: false}
+    auth:
+      keys:                                  # of clients: what each may reach, and how much it may ask for
+        alice: {key: env:ALICE_KEY, models: ["acme:*"], limits: {requests: 60, tokens: 200000, concurrent: 4}}
     default_backend: acme                    # or acme:a-model
     backends:                                # a mapping: its keys are the ids in backend:model
       acme: {type: compatible, base_url: https://api.acme.ai/v1, api_key: env:ACME_API_KEY}
@@ -22,6 +24,7 @@ Here only the kernel's own part is read; a plugin's options stay as they are unt
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +37,17 @@ from llmgw.items import PluginItem
 from llmgw.losses import LossPolicy, Worst
 from llmgw.mistakes import in_order, told
 from llmgw.nearest import did_you_mean
+from llmgw.secret import Secret
+from llmgw.stages import Limits
 from llmgw.structure import Reading
 
-__all__ = ["AuthConfig", "Config", "PluginItem", "ProxyConfig", "load"]
+__all__ = ["SINGLE_KEY", "AuthConfig", "ClientKey", "Config", "PluginItem", "ProxyConfig", "load"]
 
 _KEYS = ("proxy", "auth", "default_backend", "defaults", "losses", *items.SECTIONS)
+
+
+SINGLE_KEY = "key"
+"""The name of whoever shows a key that has no name of its own."""
 
 
 def _seconds(_: object, attribute: Attribute[float], value: float) -> None:
@@ -79,15 +88,55 @@ class ProxyConfig:
     grace: float = field(default=30.0, validator=_seconds)
 
 
+_LONGEST_NAME = 64
+
+
+def _filled(_: object, attribute: Attribute[Secret], value: Secret) -> None:
+    if not value.is_set:
+        raise ValueError(f"{value.name} is not set: export it, or take this client out")
+
+
+@frozen
+class ClientKey:
+    """A key of one client, or of several that share it.
+
+    Args:
+        key: where it stands, as ``env:ALICE_KEY``.
+        models: patterns (as of a shell) of the targets it may reach, as ``acme:*``, or of a model's name at any back-end; none
+            for all.
+        routes: patterns of names that it may ask for whatever stands behind them: aliases and chains of the deployment.
+        limits: how much it may ask for.
+    """
+
+    key: Secret = field(validator=_filled)
+    models: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    limits: Limits = Limits()
+
+
+def _distinct(_: object, attribute: Attribute[Any], value: Mapping[str, ClientKey]) -> None:
+    """SECURITY: who shows a key must be one client; its name goes to logs and becomes part of names in the store."""
+    for name in value:
+        if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable() or name != name.strip():
+            raise ValueError(f"a client's name has 1 to {_LONGEST_NAME} printable characters, found {told(name)}")
+        if name == SINGLE_KEY:
+            raise ValueError(f"{SINGLE_KEY!r} is the name of whoever shows the gateway's single key: take another one")
+    for (name, one), (other, two) in combinations(value.items(), 2):
+        if one.key == two.key:
+            raise ValueError(f"{name!r} and {other!r} have the same key: give each its own")
+
+
 @frozen
 class AuthConfig:
     """Who may come in.
 
     Args:
         disable_auth: let everyone in; the gateway then listens on this machine only.
+        keys: of clients, by the names that logs and limits know them by.
     """
 
     disable_auth: bool = False
+    keys: dict[str, ClientKey] = field(factory=dict, validator=_distinct)
 
 
 @frozen

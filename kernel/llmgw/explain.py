@@ -17,8 +17,9 @@ from llmgw.gateway import Gateway
 from llmgw.model import Request
 from llmgw.nearest import did_you_mean
 from llmgw.route import next_step, resolve
-from llmgw.stages import Bucket, Clock, Endpoint, Filter, Head, Principal, Race, Route, StateStore, Taken, Target
+from llmgw.stages import Clock, Endpoint, Filter, Head, Principal, Race, Route, Target
 from llmgw.state import MemoryStore, taking
+from llmgw.store import Bucket, StateStore, Taken
 from llmgw.transport import HttpBackend
 
 MOST_TARGETS = 100

@@ -21,8 +21,9 @@ from llmgw.config import Config, PluginItem
 from llmgw.errors import ConfigError
 from llmgw.model import ModelInfo
 from llmgw.nearest import nearest
-from llmgw.stages import Backend, Clock, Command, Endpoint, Report, StateStore
+from llmgw.stages import Backend, Clock, Command, Endpoint, Report
 from llmgw.state import MemoryStore
+from llmgw.store import StateStore
 from llmgw.transport import Connector
 
 log = logging.getLogger("llmgw")

@@ -36,7 +36,18 @@ if TYPE_CHECKING:
     from llmgw.exchange import Exchange
     from llmgw.gateway import Gateway
     from llmgw.model import Request
-    from llmgw.stages import Backend, Command, Endpoint, Filter, Guard, Observer, Principal, Report, Route, StateStore
+    from llmgw.stages import (
+        Backend,
+        Command,
+        Endpoint,
+        Filter,
+        Guard,
+        Observer,
+        Principal,
+        Report,
+        Route,
+    )
+    from llmgw.store import StateStore
 
 hookspec = pluggy.HookspecMarker("llmgw")
 hookimpl = pluggy.HookimplMarker("llmgw")

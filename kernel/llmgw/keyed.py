@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -30,6 +31,15 @@ def pool(first: Secret, keys: Sequence[Secret], env: Mapping[str, str]) -> list[
     numbers = range(2, MOST) if first.name else ()
     numbered = (Secret(name, env[name]) for number in numbers if env.get(name := f"{first.name}_{number}"))
     return [one for one in (first, *numbered) if one.is_set] or [first]
+
+
+def fingerprint(key: Secret) -> str:
+    """What tells this key from another, also one that will stand in the same variable, and does not show it.
+
+    Args:
+        key: one that is set.
+    """
+    return hashlib.sha256(key.reveal().encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 @define(eq=False, kw_only=True)
@@ -100,7 +110,7 @@ class KeyBackend(HttpBackend):
 
     def _state(self, key: Secret) -> CredentialState:
         if key.is_set:
-            return CredentialState(key.name, f"key from {key.name}")
+            return CredentialState(key.name, f"key from {key.name}", fingerprint=fingerprint(key))
         if not key.name:
             return CredentialState("", "needs no key")
         if not self.needs_key:

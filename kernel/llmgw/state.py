@@ -14,7 +14,8 @@ from typing import Generic, Protocol, TypeVar
 from attrs import Factory, define, field, frozen
 
 from llmgw.model import JSON
-from llmgw.stages import Bucket, Clock, Report, StateStore, Taken
+from llmgw.stages import Clock, Report
+from llmgw.store import Bucket, StateStore, Taken
 
 log = logging.getLogger("llmgw.state")
 

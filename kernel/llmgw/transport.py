@@ -643,17 +643,23 @@ def _woken(response: aiohttp.ClientResponse) -> Iterator[None]:
         return
     content = response.content
 
-    def wake(future: asyncio.Future[None]) -> None:
-        if not future.cancelled():
-            future.exception()  # taken note of
+    def wake(_: asyncio.Future[None]) -> None:
         if not content.is_eof() and content.exception() is None:
             content.set_exception(aiohttp.ClientPayloadError("the connection is gone"))
 
+    ended.remove_done_callback(_noted)  # it stays behind: a connection that is kept serves many, and may end when none reads
+    ended.add_done_callback(_noted)
     ended.add_done_callback(wake)
     try:
         yield
     finally:
         ended.remove_done_callback(wake)
+
+
+def _noted(ended: asyncio.Future[None]) -> None:
+    """Why a connection ended; asyncio logs as an error what nobody asks for."""
+    if not ended.cancelled():
+        ended.exception()
 
 
 async def _up_to(content: aiohttp.StreamReader, limit: int) -> bytes:

@@ -10,7 +10,8 @@ from typing import Final, get_args
 from attrs import define, field, frozen
 
 from llmgw.errors import Kind
-from llmgw.stages import Clock, StateStore
+from llmgw.stages import Clock
+from llmgw.store import StateStore
 
 LONGEST: Final = 30 * 86400.0
 """Seconds that anything rests at most, whatever a provider says."""

@@ -17,6 +17,10 @@ from llmgw_selectors.aliases import Aliases
 from llmgw_selectors.listed import by_backend, found
 
 
+_PASSED = "selectors.passed"
+"""The note in which an exchange keeps a name that the other plugins are asked for first."""
+
+
 def _sound(_: object, attribute: object, value: Mapping[str, str]) -> None:
     Aliases(value)
 
@@ -64,7 +68,7 @@ class Selectors:
         if meant is not None:
             exchange.remark(f"'{name[:200]}' is an alias of '{meant[:200]}'")
             return resolve(exchange, request.with_model(meant))
-        return _unqualified(exchange, request)
+        return None if exchange.notes.get(_PASSED) == name else _unqualified(exchange, request)
 
     def _meant(self, gateway: Gateway, name: str) -> str | None:
         if not self._aliases or any(sign in name for sign in SIGNS):
@@ -94,18 +98,24 @@ def _unqualified(exchange: Exchange, request: Request) -> Route | None:
     default = gateway.default_backend
     if _names_backend(gateway, name) or not gateway.backends:
         return None
-    if default is None:
-        return _looked_up(exchange, request)
-    if name in (default, "default") and gateway.config.default_model:
-        return None
-    if not gateway.backends[default].serves(name):
-        return _looked_up(exchange, request)
-    if gateway.known(default, name) is not None:
+    if default is None or not gateway.backends[default].serves(name):
+        return _elsewhere(exchange, request) or _looked_up(exchange, request)
+    if (name in (default, "default") and gateway.config.default_model) or gateway.known(default, name) is not None:
         return None
     lists = by_backend(gateway.known_models)
     if default not in lists or found(name, {default: lists[default]}):
         return None
-    return _at(exchange, request, found(name, lists))
+    return _elsewhere(exchange, request) or _at(exchange, request, found(name, lists))
+
+
+def _elsewhere(exchange: Exchange, request: Request) -> Route | None:
+    """The route of another plugin that knows the name, as one with a policy for it: a list of models has the last word."""
+    exchange.notes[_PASSED] = request.model
+    try:
+        route: Route | None = exchange.gateway.hook.route(exchange=exchange, request=request)
+    finally:
+        del exchange.notes[_PASSED]
+    return route
 
 
 def _at(exchange: Exchange, request: Request, places: list[tuple[str, str]]) -> Route | None:

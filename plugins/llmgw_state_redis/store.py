@@ -12,8 +12,8 @@ from typing import Final
 from attrs import define, field, frozen
 from redis.exceptions import NoScriptError, ResponseError
 
-from llmgw.stages import Bucket, Taken
 from llmgw.state import Away
+from llmgw.store import Bucket, Taken
 from llmgw_state_redis.connections import Connections, Reply
 
 _LONGEST: Final = 10**12

@@ -15,8 +15,8 @@ from typing import Final, TypeVar
 
 from attrs import define, field
 
-from llmgw.stages import Bucket, Taken
 from llmgw.state import Away, filling, flowed, taking
+from llmgw.store import Bucket, Taken
 from llmgw_state_sqlite.place import opened
 
 _TABLES: Final = ("entries", "levels", "seats")

@@ -10,6 +10,9 @@ from tests.architecture.tree import PLUGIN_FOLDERS, Import, dependencies, entrie
 
 OURS = {module.partition(".")[0] for module in modules()}
 
+OPTIONAL = {"llmgw_context_window": "tiktoken"}
+"""Extras that make a plugin better and that it does without."""
+
 AIOHTTPS = {"yarl", "multidict"}
 """Packages whose objects aiohttp hands out and takes."""
 
@@ -24,6 +27,7 @@ LAYERS = (
     {"hookspecs", "losses", "memory", "state", "tokens"},
     {"exchange"},
     {"stages"},
+    {"store"},
     {"events"},
     {"model"},
 )
@@ -53,7 +57,7 @@ def test_logins_know_the_stages() -> None:
 
 def test_routes_know_the_stages() -> None:
     """What routing plugins share knows the kernel's types and its tools; no gateway, no plugin, no provider."""
-    known = {f"llmgw.{name}" for name in ("errors", "events", "exchange", "model", "nearest", "route", "stages")}
+    known = {f"llmgw.{name}" for name in ("errors", "events", "exchange", "model", "nearest", "route", "stages", "store")}
 
     assert [] == strangers("kernel/llmgw_routes", known | {"llmgw_routes", "attrs"})
 
@@ -71,6 +75,7 @@ def test_plugins_know_no_plugin() -> None:
     faults = []
     for source in sources(*PLUGIN_FOLDERS):
         extras = {extra for entry in entries() if entry.package == source.package for extra in entry.extras}
+        extras |= {extra for package, extra in OPTIONAL.items() if package == source.package}
         allowed = common.union({source.package}, *(dependencies(extra) for extra in extras))
         faults += [str(each) for each in imports(source) if not is_allowed(each, allowed)]
 

@@ -7,8 +7,10 @@ from typing import Any
 import attrs
 import pytest
 
-from llmgw.config import AuthConfig, Config, PluginItem, ProxyConfig, load
+from llmgw.config import AuthConfig, ClientKey, Config, PluginItem, ProxyConfig, load
 from llmgw.errors import ConfigError
+from llmgw.secret import Secret
+from llmgw.stages import Limits
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +115,53 @@ def test_all_at_once(file: Path) -> None:
         "invalid value for type, expected int, found 'x' @ proxy.port",
         "unknown key 'x' @ top level",
     ) == caught.value.problems
+
+
+def test_keys_of_clients(file: Path) -> None:
+    """Each with what it may reach and how much it may ask for; the file names variables, and nothing shows a key."""
+    alice = "{key: env:A, models: ['acme:*'], routes: [fast], limits: {requests: 60, concurrent: 4}}"
+    file.write_text(f"auth: {{keys: {{alice: {alice}, bob: {{key: env:B}}}}}}")
+    auth = load(file, {"A": "sk-one", "B": "sk-two"}).auth
+
+    known = ClientKey(Secret("A", "sk-one"), ("acme:*",), ("fast",), Limits(requests=60.0, concurrent=4))
+    assert {"alice": known, "bob": ClientKey(Secret("B", "sk-two"))} == auth.keys
+    assert "sk-" not in repr(auth)
+
+
+@pytest.mark.parametrize(
+    ("keys", "mistake"),
+    [
+        ("{alice: {key: env:C}}", "C is not set: export it, or take this client out @ auth.keys.alice.key"),
+        ("{alice: {key: env:EMPTY}}", "EMPTY is not set: export it, or take this client out @ auth.keys.alice.key"),
+        ("{alice: {key: sk-one}}", "a key must not stand in the file @ auth.keys.alice.key; write env:NAME and export NAME"),
+        ("{alice: {models: [a]}}", "a required option is missing @ auth.keys.alice.key"),
+        ("{alice: {key: env:A}, bob: {key: env:A}}", "'alice' and 'bob' have the same key: give each its own @ auth.keys"),
+        (
+            "{a: {key: env:B}, b: {key: env:A}, c: {key: env:AGAIN}}",
+            "'b' and 'c' have the same key: give each its own @ auth.keys",
+        ),
+        (
+            "{key: {key: env:A}}",
+            "'key' is the name of whoever shows the gateway's single key: take another one @ auth.keys",
+        ),
+        ("{'': {key: env:A}}", "a client's name has 1 to 64 printable characters, found '' @ auth.keys"),
+        ('{"a\\nb": {key: env:A}}', "a client's name has 1 to 64 printable characters, found 'a\\nb' @ auth.keys"),
+        (
+            f"{{{'a' * 65}: {{key: env:A}}}}",
+            "a client's name has 1 to 64 printable characters, found a text of 65 characters @ auth.keys",
+        ),
+        ("{1: {key: env:A}}", "invalid key, expected text, found 1 @ auth.keys; put it in quotes"),
+        ("{alice: {key: env:A, limits: {tokens: 0}}}", "'tokens' must be > 0: 0.0 @ auth.keys.alice.limits.tokens"),
+        ("{alice: {key: env:A, limits: {token: 1}}}", "unknown key 'token' @ auth.keys.alice.limits; did you mean 'tokens'?"),
+    ],
+)
+def test_wrong_keys_of_clients(file: Path, keys: str, mistake: str) -> None:
+    """A client without a key of its own never makes a gateway that is open."""
+    file.write_text(f"auth: {{keys: {keys}}}")
+
+    with pytest.raises(ConfigError) as caught:
+        load(file, {"A": "sk-one", "AGAIN": "sk-one", "B": "sk-two", "EMPTY": ""})
+    assert (mistake,) == caught.value.problems
 
 
 def test_a_broken_file_is_said_alone(file: Path) -> None:

@@ -5,7 +5,9 @@ import asyncio
 import pytest
 
 from llmgw.errors import Deadline, UpstreamTimeout
+from llmgw.model import Loss
 from llmgw.stages import Target
+from llmgw_testing import FakeClock
 from tests.toys import TOY, Player, Toybox, exchange, serving, turns
 
 
@@ -84,3 +86,67 @@ async def test_nothing_that_tells_too_much_stands_in_a_repr(toybox: Toybox) -> N
     one = exchange(toybox.gateway(), notes={"plugin.word": "secret"}, reply_headers={"x": "secret"})
 
     assert "secret" not in repr(one)
+
+
+# ---- attempts -----------------------------------------------------------------------------------
+
+
+def lost(word: str) -> Loss:
+    """Something that did not come across."""
+    return Loss(word, word, "dropped", "toy", "abroad")
+
+
+async def test_an_attempt_forgets_the_one_before(toybox: Toybox) -> None:
+    """What was lost before any stays; what an attempt lost, and what its provider said, goes with it."""
+    one = exchange(toybox.gateway(), losses=[lost("before")])
+    losses = one.losses
+    for word in ("first", "second"):
+        one.begin(Target("toy", word))
+        assert ([lost("before")], {}) == (losses, one.reply_headers)
+        one.losses.append(lost(word))
+        one.reply_headers = {"x": word}
+
+    assert losses is one.losses
+    assert ["first", "second"] == [each.target.model for each in one.attempts]
+    assert (Target("toy", "second"), one.attempts[-1]) == (one.target, one.attempt)
+
+
+@pytest.mark.parametrize(("patience", "expected"), [(None, None), (2.0, 1002.0)])
+async def test_an_attempt_has_so_much_time(toybox: Toybox, patience: float | None, expected: float | None) -> None:
+    """From its own beginning."""
+    one = exchange(toybox.gateway(clock=FakeClock().clock), until=7.0)
+    one.begin(Target("toy", "m", patience=patience))
+
+    assert expected == one.until
+
+
+async def test_lanes_share_the_account(toybox: Toybox) -> None:
+    """And have attempts, losses and headers of the provider of their own."""
+    one = exchange(toybox.gateway(), losses=[lost("before")], asked="a!b", notes={"toy.word": 1})
+    lanes = [one.lane(), one.lane()]
+    for lane, word in zip(lanes, "ab", strict=True):
+        lane.begin(Target(word, "m"))
+        lane.losses.append(lost(word))
+        lane.remark(word)
+        lane.headers[f"x-{word}"] = "1"
+
+    assert lanes == one.lanes
+    assert [one.id, one.id] == [lane.id for lane in lanes]
+    assert ["a", "b"] == [each.target.backend for each in one.attempts]
+    assert ([lost("before")], None) == (one.losses, one.target)
+    assert (["a", "b"], {"x-a": "1", "x-b": "1"}) == (one.remarks, one.headers)
+    assert [("a!b", {"toy.word": 1})] * 2 == [(lane.asked, lane.notes) for lane in lanes]
+
+
+async def test_the_winner_is_adopted(toybox: Toybox) -> None:
+    """The exchange has its attempt, its losses and its headers, and looks after it alone."""
+    one = exchange(toybox.gateway(), losses=[lost("before")])
+    losses, _, lane = one.losses, one.lane(), one.lane()
+    lane.begin(Target("b", "m", patience=2.0))
+    lane.losses.append(lost("b"))
+    lane.reply_headers = {"x": "b"}
+    one.adopt(lane)
+
+    assert (Target("b", "m"), lane.attempt, {"x": "b"}, [lane]) == (one.target, one.attempt, one.reply_headers, one.lanes)
+    assert [lost("before"), lost("b")] == losses and losses is one.losses
+    assert (one.task, True, None) == (lane.task, lane.committed, lane.until)

@@ -10,8 +10,8 @@ import yaml
 
 from llmgw.cli import main
 from llmgw.explain import Overlay, unhurried
-from llmgw.stages import Bucket
 from llmgw.state import MemoryStore
+from llmgw.store import Bucket
 from llmgw_testing import FakeClock
 
 PROVIDER = {"type": "openai", "base_url": "http://127.0.0.1:9/v1", "api_key": "env:EXPLAIN_KEY"}

@@ -147,6 +147,14 @@ def test_each_key_is_told_of() -> None:
     assert ["", "Export B, or name another variable in the configuration."] == [one.problem for one in states]
 
 
+def test_another_value_has_another_fingerprint() -> None:
+    """So that whoever remembers something of a key knows when the variable holds another one; the name makes no difference."""
+    states = acme(keys=[Secret("A", "one"), Secret("B", "two"), Secret("C", "one"), Secret("D")]).credentials
+    first, second, third, missing = (one.fingerprint for one in states)
+    assert first == third != second
+    assert (12, "") == (len(first), missing)
+
+
 def test_elsewhere_no_key_is_no_problem() -> None:
     """It is told that there is none."""
     [state] = acme(base_url="http://127.0.0.1:1").credentials

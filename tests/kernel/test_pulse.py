@@ -120,6 +120,71 @@ async def test_what_takes_too_long_is_ended(toybox: Toybox, clock: FakeClock, li
     assert isinstance(error, expected) and words in error.message
 
 
+async def test_who_has_so_much_time(toybox: Toybox, clock: FakeClock) -> None:
+    """An attempt that must have come to something by then is ended, if it is still waited for."""
+    gateway = toybox.gateway(clock=clock.clock)
+    one, pulse = waiting(gateway, clock), Pulse(gateway)
+    one.begin(Target("toy", "m", patience=2.0))
+    clock.now += 1.9
+    pulse.look()
+    await turns()
+    clock.now += 0.1
+    one.waiting = False
+    pulse.look()
+    await turns()
+    one.waiting = True
+    pulse.look()
+    error = await interrupted(one)
+
+    assert isinstance(error, UpstreamTimeout) and "'toy' gave no sign of an answer" in error.message
+
+
+async def lane_of(one: Exchange, clock: FakeClock, patience: float | None = None) -> tuple[Exchange, asyncio.Task[Any]]:
+    """An attempt beside others that waits for its provider, in a task of its own."""
+    lane = one.lane()
+    lane.begin(Target("toy", "m", patience=patience))
+    lane.waiting = True
+    lane.task = task = asyncio.ensure_future(asyncio.Event().wait())
+    await turns()
+    return lane, task
+
+
+@pytest.mark.parametrize(("patience", "seconds"), [(None, 60), (5.0, 5)])
+async def test_each_lane_waits_for_its_own_provider(
+    toybox: Toybox, clock: FakeClock, patience: float | None, seconds: int
+) -> None:
+    """One that is silent for too long is ended; the others and the exchange are not."""
+    gateway = toybox.gateway(clock=clock.clock, proxy={"silence_timeout": 60.0})
+    one, pulse = waiting(gateway, clock), Pulse(gateway)
+    one.waiting = False
+    (silent, gone), (lively, goes_on) = await lane_of(one, clock, patience), await lane_of(one, clock)
+    for _ in range(seconds):
+        clock.now += 1
+        lively.reads += 1
+        pulse.look()
+        await turns()
+
+    assert (True, False) == (gone.cancelled(), goes_on.done())
+    assert isinstance(silent.interruption(of="provider"), UpstreamTimeout)
+    assert (None, None) == (lively.interruption(of="all"), one.interruption(of="all"))
+    goes_on.cancel()
+
+
+async def test_the_lane_that_won_is_looked_after(toybox: Toybox, clock: FakeClock) -> None:
+    """Its silence ends the exchange, whose task it is now."""
+    gateway = toybox.gateway(clock=clock.clock, proxy={"silence_timeout": 60.0})
+    one, pulse = waiting(gateway, clock), Pulse(gateway)
+    one.waiting = False
+    lane, task = await lane_of(one, clock)
+    task.cancel()
+    one.adopt(lane)
+    clock.now += 60
+    pulse.look()
+
+    assert isinstance(await interrupted(lane), UpstreamTimeout)
+    assert one.interruption(of="all") is None
+
+
 async def test_heartbeats_are_no_sign_of_the_provider(toybox: Toybox, clock: FakeClock) -> None:
     """That we write to the client does not make a provider less silent."""
     gateway = toybox.gateway(clock=clock.clock, proxy={"silence_timeout": 60.0, "heartbeat": 1.0})

@@ -11,8 +11,8 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmgw.stages import Bucket, StateStore, Taken
 from llmgw.state import Away, Degrading, Late, MemoryStore, Shared, taking
+from llmgw.store import Bucket, StateStore, Taken
 from llmgw_testing import FakeClock
 from tests.plugins.stores import Laws, Place, Time, Timed, bucket
 

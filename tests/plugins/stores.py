@@ -15,8 +15,8 @@ from attrs import define
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llmgw.stages import Bucket, StateStore, Taken
 from llmgw.state import MemoryStore
+from llmgw.store import Bucket, StateStore, Taken
 
 _EXAMPLES = count()
 _SUPPRESSED = (HealthCheck.function_scoped_fixture, HealthCheck.differing_executors)
@@ -353,7 +353,7 @@ class Laws:
 
 _TAKER = """
 import asyncio, sys
-from llmgw.stages import Bucket
+from llmgw.store import Bucket
 from llmgw.state import Away
 
 async def sure(call):

@@ -26,8 +26,8 @@ from cryptography.x509.oid import NameOID
 from llmgw import Gateway, Report, Secret
 from llmgw.config import load
 from llmgw.errors import ConfigError
-from llmgw.stages import Bucket
 from llmgw.state import Away, Degrading
+from llmgw.store import Bucket
 from llmgw.workers import bind
 from llmgw_state_redis import StateRedis
 from llmgw_state_redis.connections import Address, Connections

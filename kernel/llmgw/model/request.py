@@ -145,10 +145,22 @@ class RateLimit:
 
 @frozen
 class ModelInfo:
-    """A model as a list of models shows it; ``created`` in Unix seconds."""
+    """A model as a list of models shows it.
+
+    Args:
+        id: by which it is asked for.
+        owned_by: whose it is.
+        created: Unix seconds.
+        display_name: for people.
+        context: tokens of its window, where the list says so.
+        max_output: most tokens of an answer, where the list says so.
+        raw: the entry as the provider wrote it.
+    """
 
     id: str
     owned_by: str = ""
     created: int | None = None
     display_name: str | None = None
+    context: int | None = None
+    max_output: int | None = None
     raw: JSON = field(default=None, repr=False, eq=False)
