@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from importlib.metadata import entry_points
+from importlib.metadata import distribution, entry_points
 from itertools import count
 from pathlib import Path
 from types import ModuleType
@@ -45,6 +45,12 @@ from llmgw.model import Carrier, Loss, Message, ModelInfo, Profile, Prompt, RawD
 from llmgw.pipeline import answer
 from llmgw.stages import Backend, Clock, Command, Dialect, Endpoint, Filter, Head, Observer, Operation, Reader, Target, Writer
 from llmgw.transport import HttpBackend
+
+OTHERS = [
+    one.name for one in distribution("llmgw").entry_points.select(group="llmgw.defaults")
+    if one.value.partition(".")[0] not in ("frontends", "backends")
+]  # fmt: skip
+"""The default set, but for what a deployment that names its own replaces."""
 
 # ---- a dialect ----------------------------------------------------------------------------------
 
@@ -170,6 +176,7 @@ class Crossway:
     def request(self) -> Request:
         word = f"({self.found['word']})" if "word" in self.found else ""
         *before, last = self.asked.prompt.items
+        assert isinstance(last, Message)
         return self.asked.with_prompt(items=(*before, evolve(last, parts=(Text(said(self.asked) + word),))))
 
     def back(self, event: Event) -> Iterable[Event]:
@@ -578,7 +585,7 @@ class Toybox:
         sections["frontends"] = sections["frontends"] or [FRONT]
         config: dict[str, Any] = {section: self.install(*found) for section, found in sections.items() if found}
         config["backends"] = {name: {} for name in self.install(*(providers or [serving(Player())]))}
-        return config | {"defaults": {"auth-key": False}} | rest
+        return config | {"defaults": dict.fromkeys(OTHERS, False)} | rest
 
     def config(self, *classes: type, env: Mapping[str, str] | None = None, **rest: Any) -> Config:
         """The same, read."""

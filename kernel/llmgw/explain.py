@@ -170,6 +170,8 @@ class Explanation:
             try:
                 step = await next_step(route, failure)
             except GatewayError as error:
+                if failure is None and not before:  # nothing at all would be tried
+                    raise
                 if error is not failure:
                     yield before, error.message
                 return

@@ -64,6 +64,8 @@ class Pulse:
     def _look_at_lane(self, lane: Exchange, now: float) -> None:
         """One of several attempts at the same time waits for its own provider."""
         self._note(lane, now)
+        for inner in lane.lanes:  # a race within a race
+            self._look_at_lane(inner, now)
         if why := self._silent(lane, now):
             lane.interrupt(why)
 
@@ -82,7 +84,8 @@ class Pulse:
     @staticmethod
     def _note(exchange: Exchange, now: float) -> None:
         """See what has moved since the last look; a heartbeat is no move, or it would hide the silence it is for."""
-        moves = exchange.writes - exchange.beats, exchange.reads, exchange.waiting, exchange.writing, len(exchange.attempts)
+        # by its own attempt: lanes share the list of all, and one that sets out is no sign of life of the others
+        moves = exchange.writes - exchange.beats, exchange.reads, exchange.waiting, exchange.writing, id(exchange.attempt)
         if exchange.moves is not None and moves != exchange.moves:
             exchange.moved_at = now
         exchange.moves = moves

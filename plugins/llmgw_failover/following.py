@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from contextvars import ContextVar
 
 from attrs import define, evolve, field
 
-from llmgw import Exchange, GatewayError, ModelNotFound, Race, Request, Resting, Route, Target, UpstreamError, next_step, resolve
-from llmgw.errors import Kind
+from llmgw import Exchange, GatewayError, ModelNotFound, Race, Request, Resting, Route, Target, next_step, resolve
 from llmgw_failover.policy import Limits
 from llmgw_routes.names import Member
 
-_RESTS = "failover:rest:"
-_LONGEST_REST = 3600.0
-"""Seconds: who says that it may be asked again tomorrow may have changed its mind before."""
+ABOVE: ContextVar[tuple[str, ...]] = ContextVar("llmgw_failover.above", default=())
+"""Names whose chains are being followed while another name is resolved: in its own chain a name means itself."""
 
 
 @define(eq=False)
@@ -28,7 +27,7 @@ class Following:
         chain: the members, in their order.
         limits: when to go on.
         chance: for pauses.
-        within: the note of the exchange that says which name is asked for itself.
+        above: the names whose chains it is in, this one's among them.
     """
 
     exchange: Exchange
@@ -36,16 +35,15 @@ class Following:
     chain: Sequence[Member]
     limits: Limits
     chance: random.Random
-    within: str
+    above: tuple[str, ...]
     _failure: GatewayError | None = None
-    """The last one, of an attempt or of a member that could not be tried."""
+    """What the client is told where nothing comes to anything."""
     _over: bool = False
+    _tried: int = 0
     _began: float = field(init=False)
-    _before: int = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._began = self._now
-        self._before = len(self.exchange.attempts)
 
     @property
     def _now(self) -> float:
@@ -55,7 +53,7 @@ class Following:
         """The steps of all members, as long as the policy allows it.
 
         Raises:
-            GatewayError: the last failure, where nothing was tried after it.
+            GatewayError: what the last one that was tried has said.
         """
         for number in range(self.limits.rounds):
             if number and not await self._waited(number):
@@ -67,15 +65,12 @@ class Following:
                     failure: GatewayError | None = None
                     while (step := await next_step(steps, failure)) is not None:
                         failure = yield step
-            if self._over:
-                break
         if self._failure is not None:
             raise self._failure
 
     def _may_go_on(self) -> bool:
-        tried = len(self.exchange.attempts) - self._before
-        if tried >= self.limits.attempts:
-            self.exchange.remark(f"no further target: {tried} attempts are all that is allowed")
+        if self._tried >= self.limits.attempts:
+            self.exchange.remark(f"no further target: {self._tried} attempts are all that is allowed")
             return False
         if self._failure is not None and self._now - self._began >= self.limits.deadline:
             self.exchange.remark(f"no further target: {self.limits.deadline:g} s are over")
@@ -85,84 +80,75 @@ class Following:
     # ---- one member
 
     async def _steps(self, member: Member) -> AsyncGenerator[Target | Race, GatewayError | None]:
-        """The steps of one member; how each ended is noted."""
+        """The steps of one member; how it ended is noted."""
         inner = self._resolved(member)
         if inner is None:
             return
+        failure: GatewayError | None = None
         async with aclosing(inner):
-            last: Target | Race | None = None
-            failure: GatewayError | None = None
             while (step := await self._step(inner, failure)) is not None:
-                if last is not None and not self._may_go_on():
+                if failure is not None and not self._may_go_on():
                     self._over = True
                     return
-                last, failure = step, await self._left_alone(step)
-                if failure is None:
-                    failure = yield _patient(step, member)
-                self._failure = failure
-            if last is not None and failure is not None:  # and the member has nothing more to try, no further key either
-                await self._note(last, failure)
-                self._goes_on(failure)
+                self._tried += len(step.lanes) if isinstance(step, Race) else 1
+                failure = yield _patient(step, member)
+                if failure is not None:
+                    self._told(failure)
+        if failure is not None and not self._over:  # and the member has nothing more to try, no further key either
+            self._goes_on(failure)
 
     def _resolved(self, member: Member) -> Route | None:
         """The member's own route; None where nobody knows its name, which is a failure like others."""
-        notes, before = self.exchange.notes, self.exchange.notes.get(self.within)
-        notes[self.within] = member.name  # or a policy for this very name would be asked again
         try:
-            return resolve(self.exchange, self.request.with_model(member.name))
+            with self._below():
+                return resolve(self.exchange, self.request.with_model(member.name))
         except ModelNotFound as unknown:
-            self._failure = unknown
-            self.exchange.remark(f"'{member.name}' is left out: {unknown.message}")
+            self._left_out(unknown)
             return None
-        finally:
-            notes[self.within] = before
 
     async def _step(self, inner: Route, failure: GatewayError | None) -> Target | Race | None:
         try:
-            return await next_step(inner, failure)
-        except (UpstreamError, ModelNotFound) as error:  # a guard holds it back, or another chain has given up
+            with self._below():
+                return await next_step(inner, failure)
+        except GatewayError as error:  # a guard holds it back, an alias of it is unknown, another chain has given up
             if error is not failure:
-                self.exchange.remark(f"left out: {error.message}")
-            self._goes_on(error)
+                self._left_out(error)
             return None
+
+    @contextmanager
+    def _below(self) -> Iterator[None]:
+        token = ABOVE.set(self.above)
+        try:
+            yield
+        finally:
+            ABOVE.reset(token)
+
+    def _left_out(self, error: GatewayError) -> None:
+        self.exchange.remark(f"goes on without an attempt: {error.message}")
+        self._told(error)
+        self._goes_on(error)
 
     def _goes_on(self, failure: GatewayError) -> None:
         """Decide whether another member may be tried."""
-        self._failure = failure
         self._over = not (self.limits.allows(failure) or isinstance(failure, ModelNotFound))
 
-    # ---- resting targets
-
-    async def _left_alone(self, step: Target | Race) -> Resting | None:
-        """Why a target is not asked now."""
-        if isinstance(step, Race):
-            return None
-        known = await self.exchange.gateway.state.get(_RESTS + step.name)
-        if known is None:
-            return None
-        until, _, kind = known.partition(" ")
-        left = float(until) - self.exchange.gateway.clock.time()
-        if left <= 0:
-            return None
-        self.exchange.remark(f"'{step.name}' is left alone for {left:.1f} s more: {kind}")
-        return Resting(f"'{step.name}' asked to be left alone ({kind}). Ask again later.", kind=_kind(kind), retry_after=left)
-
-    async def _note(self, step: Target | Race, failure: GatewayError | None) -> None:
-        """Leave a target alone for as long as it has said, where there is another to ask or a round to wait."""
-        said = failure.retry_after if isinstance(failure, UpstreamError) and not isinstance(failure, Resting) else None
-        if isinstance(step, Race) or said is None or said <= 0 or failure is None:
-            return
-        if failure.kind not in ("rate_limited", "billing", "overloaded"):
-            return
-        rest, clock = min(said, _LONGEST_REST), self.exchange.gateway.clock
-        await self.exchange.gateway.state.set(_RESTS + step.name, f"{clock.time() + rest} {failure.kind}", rest)
+    def _told(self, failure: GatewayError) -> None:
+        """Keep what the client is to hear: of what was tried rather than of what was not, and when the first may be asked."""
+        before = self._failure
+        if (
+            before is None
+            or not isinstance(failure, Resting | ModelNotFound)
+            or isinstance(before, ModelNotFound)
+            or (isinstance(before, Resting) and _wait(failure) < _wait(before))
+        ):
+            self._failure = failure
 
     # ---- rounds
 
     async def _waited(self, number: int) -> bool:
         """Wait for the next round, unless that takes too long."""
         failure = self._failure
-        if failure is None or self._over:
+        if failure is None or self._over or not self._may_go_on():
             return False
         pause = self.limits.pause * 2 ** (number - 1) * (0.5 + self.chance.random() / 2)
         pause = max(pause, failure.retry_after or 0.0)
@@ -174,10 +160,15 @@ class Following:
         return True
 
 
+def _wait(failure: GatewayError) -> float:
+    """Seconds until it makes sense to ask again."""
+    if isinstance(failure, ModelNotFound):
+        return float("inf")
+    return failure.retry_after or 0.0
+
+
 def _patient(step: Target | Race, member: Member) -> Target | Race:
     patience = member.options.patience
-    return step if patience is None or isinstance(step, Race) else evolve(step, patience=patience)
-
-
-def _kind(word: str) -> Kind:
-    return "billing" if word == "billing" else "rate_limited" if word == "rate_limited" else "overloaded"
+    if patience is None or isinstance(step, Race):
+        return step
+    return evolve(step, patience=patience if step.patience is None else min(patience, step.patience))

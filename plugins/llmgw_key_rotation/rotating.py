@@ -18,6 +18,7 @@ from llmgw import (
     GatewayError,
     Guard,
     Onward,
+    Race,
     Resting,
     Route,
     Target,
@@ -136,11 +137,15 @@ class Turn:
         """
         await self._look()
         failure: GatewayError | None = None
+        held: Resting | None = None
         for key in await self._order():
-            failure = None
+            failure, held = None, None
             await self.shared.uses.note(key, at_once=self.strategy == "least-used")
             async with aclosing(onward(evolve(self.target, credential=key.name))) as inner:
-                while (step := await next_step(inner, failure)) is not None:
+                while (step := await self._step(inner, failure)) is not None:
+                    if isinstance(step, Resting):  # a guard behind this one holds it back: maybe not with another key
+                        held = step
+                        break
                     before = self.exchange.attempt
                     try:
                         failure = yield step
@@ -148,10 +153,18 @@ class Turn:
                         if _won(self.exchange, before):
                             await self._succeeded(key)
                         raise
-            if failure is None or not await self._blame(key, failure):
+            if held is None and (failure is None or not await self._blame(key, failure)):
                 return
+        if held is not None:
+            raise held
         if len(self._rests) == len(self.keys):
             raise self._all_rest() from failure
+
+    async def _step(self, inner: Route, failure: GatewayError | None) -> Target | Race | Resting | None:
+        try:
+            return await next_step(inner, failure)
+        except Resting as held:
+            return held
 
     # ---- before
 

@@ -52,11 +52,14 @@ class ModelCommand:
             await state.delete(_key(exchange))
             return "This conversation uses the model that its client asks for."
         request: Request = exchange.notes[_REQUEST]
-        try:  # whether somebody knows it
+        asked, exchange.asked = exchange.asked, name
+        try:  # whether somebody knows it, and this caller may ask for it
             async with aclosing(resolve(exchange, request.with_model(name))) as route:
                 await next_step(route, None)
         except GatewayError as error:
             return error.message
+        finally:
+            exchange.asked = asked
         await state.set(_key(exchange), name, self.keep)
         return f"This conversation uses {name} from now on."
 
@@ -71,6 +74,7 @@ class _Chosen(Filter):
         if chosen is None:
             return request
         self._exchange.remark(f"the chat has chosen '{chosen}'")
+        self._exchange.asked = chosen  # SECURITY: what a key may ask for is judged by this name from now on
         return request.with_model(chosen)
 
 

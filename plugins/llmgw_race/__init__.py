@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
-from attrs import define
+from attrs import define, evolve, field
+from attrs.validators import ge
 
-from llmgw import Exchange, GatewayError, Lane, Request, Route, Target, Unsupported, hookimpl, resolve
+from llmgw import Exchange, GatewayError, Lane, ModelNotFound, Request, Route, Target, Unsupported, hookimpl, next_step, resolve
 from llmgw import Race as Course
 from llmgw_routes.names import Member, members
 
@@ -24,7 +25,7 @@ class Race:
     """
 
     clients: bool = True
-    most: int = 4
+    most: int = field(default=4, validator=ge(1))
 
     @hookimpl
     def route(self, exchange: Exchange, request: Request) -> Route | None:
@@ -39,8 +40,30 @@ class Race:
         return _raced(exchange, request, lanes)
 
 
-async def _raced(
-    exchange: Exchange, request: Request, lanes: list[Member]
-) -> AsyncGenerator[Target | Course, GatewayError | None]:
-    exchange.remark(f"at once: {', '.join(lane.name for lane in lanes)}")
-    yield Course([Lane(resolve(exchange, request.with_model(lane.name)), lane.options.handicap) for lane in lanes])
+async def _raced(exchange: Exchange, request: Request, members: list[Member]) -> Route:
+    exchange.remark(f"at once: {', '.join(one.name for one in members)}")
+    lanes: list[Lane] = []
+    unknown: ModelNotFound | None = None
+    for one in members:
+        try:
+            route = resolve(exchange, request.with_model(one.name))
+        except ModelNotFound as error:  # a lane that has failed before it could set out
+            exchange.remark(f"'{one.name}' is left out: {error.message}")
+            unknown = error
+        else:
+            lanes.append(Lane(_patient(route, one.options.patience), one.options.handicap))
+    if unknown is not None and not lanes:
+        raise unknown
+    yield Course(lanes)
+
+
+def _patient(route: Route, patience: float | None) -> Route:
+    return route if patience is None else _waiting(route, patience)
+
+
+async def _waiting(route: Route, patience: float) -> Route:
+    """The same route, whose targets have so many seconds each."""
+    async with aclosing(route):
+        failure: GatewayError | None = None
+        while (step := await next_step(route, failure)) is not None:
+            failure = yield evolve(step, patience=patience) if isinstance(step, Target) and step.patience is None else step

@@ -88,7 +88,7 @@ def test_a_race_is_told_lane_by_lane(told: Any) -> None:
 
 def test_waiting_is_not_waited_for(told: Any) -> None:
     """Rounds with pauses are told at once."""
-    config = {"routes": [{"failover": {"rounds": 3, "pause": 10.0}}]}
+    config = {"routes": [{"failover": {"rounds": 3, "pause": 10.0, "wait": 100.0}}]}
     _, lines = told(CHAT, config, "--path", "/v1/chat/completions")
 
     assert ["1 one:gpt-5", "2 one:gpt-5", "3 one:gpt-5"] == of("target", lines)

@@ -319,3 +319,32 @@ async def test_a_client_that_stalls_is_let_go(toybox: Toybox, clock: FakeClock) 
             await until(lambda: watching.ends)
 
     assert [ClientStalled] == list(map(type, watching.ends))
+
+
+async def test_one_that_sets_out_is_no_sign_of_the_others(toybox: Toybox, clock: FakeClock) -> None:
+    """A lane's silence is its own, whatever other lanes begin."""
+    gateway = toybox.gateway(clock=clock.clock, proxy={"silence_timeout": 60.0})
+    one, pulse = waiting(gateway, clock), Pulse(gateway)
+    one.waiting = False
+    _, gone = await lane_of(one, clock)
+    clock.now += 30
+    pulse.look()
+    _, other = await lane_of(one, clock)
+    clock.now += 30
+    pulse.look()
+    pulse.look()
+    await turns()
+    assert (True, False) == (gone.cancelled(), other.done())
+    other.cancel()
+
+
+async def test_lanes_of_a_lane(toybox: Toybox, clock: FakeClock) -> None:
+    """Are looked after, too."""
+    gateway = toybox.gateway(clock=clock.clock, proxy={"silence_timeout": 60.0})
+    one, pulse = waiting(gateway, clock), Pulse(gateway)
+    one.waiting = False
+    _, gone = await lane_of(one.lane(), clock)
+    clock.now += 60
+    pulse.look()
+    await turns()
+    assert gone.cancelled()

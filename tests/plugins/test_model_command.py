@@ -63,7 +63,7 @@ async def test_an_unknown_model_changes_nothing(provider: Any, gateway: Any) -> 
     await asked(running, "Hello", x_session_id="mine")
 
     assert "two:b" in answer["choices"][0]["message"]["content"]
-    assert ["a"] == [seen.json["model"] for seen in provider.seen]
+    assert ["a"] == [seen.json["model"] for seen in provider.seen if seen.method == "POST"]
 
 
 async def test_with_text_besides(provider: Any, gateway: Any) -> None:
@@ -85,3 +85,17 @@ async def test_two_callers_do_not_meet(provider: Any, gateway: Any) -> None:
     await asked(running, "Hello", x_session_id="s", authorization="Bearer alices-key")
 
     assert ["a", "b"] == [seen.json["model"] for seen in provider.seen]
+
+
+async def test_a_key_chooses_only_what_it_may(provider: Any, gateway: Any) -> None:
+    """A choice is judged as if the client had asked for it, when it is made and when it is used."""
+    provider.answers(whole(CHAT))
+    keys = {"alice": {"key": "env:ALICE", "routes": ["one:a"]}}
+    running = await gateway(deployment(provider, auth={"keys": keys}), env={"KEY": "k", "ALICE": "alices-key"})
+    who = {"x_session_id": "s", "authorization": "Bearer alices-key"}
+    _, answer = await asked(running, "!/model(two:b)", **who)
+    status, _ = await asked(running, "Hello !/model(two:b)", **who)
+    await asked(running, "Hello", **who)
+
+    assert "may not use 'two:b'" in answer["choices"][0]["message"]["content"]
+    assert (200, ["a", "a"]) == (status, [seen.json["model"] for seen in provider.seen])

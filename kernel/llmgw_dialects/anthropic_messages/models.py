@@ -71,6 +71,7 @@ def _info(entry: JSON) -> ModelInfo | None:
     return ModelInfo(
         id=ident, owned_by=_text(entry, "owned_by") or "anthropic", created=_created(entry),
         display_name=_text(entry, "display_name"), raw=entry,
+        context=_size(entry, "max_input_tokens"), max_output=_size(entry, "max_tokens"),
     )  # fmt: skip
 
 
@@ -88,3 +89,8 @@ def _created(entry: dict[str, Any]) -> int | None:
 def _text(entry: dict[str, Any], key: str) -> str | None:
     value = entry.get(key)
     return value if isinstance(value, str) and value else None
+
+
+def _size(entry: dict[str, Any], key: str) -> int | None:
+    value = entry.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

@@ -66,5 +66,12 @@ def _info(entry: dict[str, Any]) -> ModelInfo:
         id=name.removeprefix(_PREFIX),
         owned_by="google",
         display_name=text_of(entry, "displayName") or None,
+        context=_size(entry, "inputTokenLimit"),
+        max_output=_size(entry, "outputTokenLimit"),
         raw=entry,
     )
+
+
+def _size(entry: dict[str, Any], key: str) -> int | None:
+    value = at(entry, key)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
