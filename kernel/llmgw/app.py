@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -115,8 +115,8 @@ async def _end(exchange: Exchange, client: Client, outcome: BaseException | None
     for observer in exchange.observers:
         observer.closed(outcome)
     try:
-        for ending in reversed(exchange.endings):
-            await _told_of_end(exchange, ending, outcome)
+        if exchange.endings:
+            await _whatever_comes(_tell_of_end(exchange, outcome))
     finally:
         exchange.gateway.exchanges.discard(exchange)
     if log.isEnabledFor(logging.DEBUG) or isinstance(outcome, UpstreamError | GatewayFault):
@@ -128,6 +128,28 @@ async def _end(exchange: Exchange, client: Client, outcome: BaseException | None
             log.debug("exchange %s: %s", exchange.id, remark)
         for loss in exchange.losses:
             log.debug("exchange %s lost: %s %s at %s (%s -> %s)", exchange.id, *_told(loss))
+
+
+async def _tell_of_end(exchange: Exchange, outcome: BaseException | None) -> None:
+    for ending in reversed(exchange.endings):
+        await _told_of_end(exchange, ending, outcome)
+
+
+async def _whatever_comes(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run to its end what a client's leaving must not cut short, and only then be cancelled.
+
+    Who closes the connection behind an answer, as every client without keep-alive does, cancels us (``handler_cancellation``).
+    """
+    task, cancelled = asyncio.ensure_future(coroutine), None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            if task.cancelled():  # the loop itself ends
+                raise
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 async def _told_of_end(exchange: Exchange, ending: Ending, outcome: BaseException | None) -> None:

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from aiohttp import web
 from attrs import define, field
 
 from llmgw import app, jsons
+from llmgw.backlog import turn_away
 from llmgw.config import Config
 from llmgw.errors import BadRequest, ConfigError, GatewayError, MethodNotAllowed, NotFound, ShuttingDown
 from llmgw.exchange import Exchange
@@ -30,6 +31,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 BACKLOG = 2048
 """Connections that may wait to be accepted; agents open hundreds at once."""
+SETTLING = 0.2
+"""Seconds between turning new connections away and closing the door: a handshake that has begun takes less."""
+FIRST_WORDS = 1.0
+"""Seconds for whoever was still let in to say what it wants."""
 LAST_WORDS = 5.0
 """Seconds for an exchange to write its error once the grace is over."""
 SAME_SIGNAL = 0.5
@@ -151,8 +156,10 @@ def _passer_by(gateway: Gateway, request: web.BaseRequest, port: int | None = No
 class _Connection(web.RequestHandler):
     """One client's connection; what comes over it and is no HTTP gets an answer of ours."""
 
-    __slots__ = ("refuse",)
+    __slots__ = ("asked", "refuse")
     refuse: Callable[[web.BaseRequest, GatewayError], web.Response]
+    asked: bool
+    """Whether anything came over it yet."""
 
     def handle_error(
         self,
@@ -190,6 +197,7 @@ class _Listener(web.Server):
     def __call__(self) -> web.RequestHandler:
         connection = _Connection(self, loop=self._loop, **self._kwargs)
         connection.refuse = self._refuse
+        connection.asked = False
         return connection
 
 
@@ -246,6 +254,7 @@ class Server:
     _reloading: asyncio.Lock = field(factory=asyncio.Lock, init=False)
     _stopped_at: float = field(default=0.0, init=False)
     _tasks: asyncio.TaskGroup = field(factory=asyncio.TaskGroup, init=False)
+    _listeners: list[_Listener] = field(factory=list, init=False)
 
     @property
     def gateway(self) -> Gateway:
@@ -270,7 +279,8 @@ class Server:
                 self._listen_to_signals()
             self.announce(gateway, _address(sock))
             await self.stopping.wait()
-            await self._drain(self.gateway.config.proxy.grace, sites)
+            await self._close_doors(sockets.values(), sites)
+            await self._drain(self.gateway.config.proxy.grace)
             await stack.aclose()
             async with self._reloading:  # one that is under way makes no generation that nobody ends
                 for generation in self._alive:
@@ -302,11 +312,14 @@ class Server:
             max_field_size=32_768,
             max_line_size=32_768,
         )
+        self._listeners.append(server)
         return web.ServerRunner(server, shutdown_timeout=LAST_WORDS)
 
     async def _serve(self, port: int | None, request: web.Request) -> web.StreamResponse:
-        if self.stopping.is_set() and request.protocol is not None:
-            request.protocol.close()  # behind this answer: who comes over a connection that was kept is answered still
+        if isinstance(request.protocol, _Connection):
+            request.protocol.asked = True
+        if self.stopping.is_set():  # the connection ends behind this answer; protocol.close() would drop the rest of a body
+            request._message = request._message._replace(should_close=True)
         if request.path == "/health":
             return await self._verbose(request) if "verbose" in request.query else self.health()
         if request.headers.get("expect", "").lower() == "100-continue" and request.transport is not None:
@@ -380,11 +393,26 @@ class Server:
             self.hurry.set()
         self.stopping.set()
 
-    async def _drain(self, grace: float, sites: Sequence[web.SockSite]) -> None:
-        """No new connections; running exchanges may finish within the grace, then they end with an error."""
-        log.info("stopping: %d exchanges may finish within %g s", len(self._running()), grace)
+    async def _close_doors(self, sockets: Iterable[socket.socket], sites: Iterable[web.SockSite]) -> None:
+        """No new connections; those that are here already are all accepted, and may say what they want."""
+        for sock in sockets:
+            turn_away(sock)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.hurry.wait(), SETTLING)
         for site in sites:
             await site.stop()
+        end = self.clock.monotonic() + FIRST_WORDS
+        # aiohttp tells nobody when a connection ends
+        while self._newcomers() and self.clock.monotonic() < end and not self.hurry.is_set():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    def _newcomers(self) -> list[web.RequestHandler]:
+        """Connections over which nothing came yet."""
+        return [one for listener in self._listeners for one in listener.connections if not getattr(one, "asked", True)]
+
+    async def _drain(self, grace: float) -> None:
+        """Running exchanges may finish within the grace, then they end with an error."""
+        log.info("stopping: %d exchanges may finish within %g s", len(self._running()), grace)
         await self._finished(grace)
         for exchange in self._running():
             exchange.interrupt(ShuttingDown("The gateway is stopping. Ask again; another instance will answer.", retry_after=1))

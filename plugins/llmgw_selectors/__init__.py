@@ -16,7 +16,6 @@ from llmgw_routes.shown import shown_as
 from llmgw_selectors.aliases import Aliases
 from llmgw_selectors.listed import by_backend, found
 
-
 _PASSED = "selectors.passed"
 """The note in which an exchange keeps a name that the other plugins are asked for first."""
 

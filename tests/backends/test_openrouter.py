@@ -401,6 +401,8 @@ async def test_the_list_says_what_models_can_do() -> None:
              "architecture": {"input_modalities": ["text", "image"]}}  # fmt: skip
     backend.read_models(json.dumps({"data": [entry]}).encode())
     found = backend.profile_of(COMPATIBLE, "a/b:nitro")
+    (info,) = backend.read_models(json.dumps({"data": [entry]}).encode())
+    assert (1000, 100) == (info.context, info.max_output)
     assert (1000, 7, frozenset({"image", "document"})) == (found.context, found.max_output, found.inputs)
 
 

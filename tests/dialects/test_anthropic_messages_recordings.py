@@ -397,6 +397,8 @@ def test_recorded_lists_of_models_are_read() -> None:
     for one in completions(NAME, "models", stream=False):
         found = DIALECT.read_models(one.body)
         tree, written = json.loads(one.body), json.loads(DIALECT.write_models(found))
+        sizes = [(given.get("max_input_tokens"), given.get("max_tokens")) for given in tree["data"]]
+        assert sizes == [(info.context, info.max_output) for info in found]
         for mine, given in zip(written["data"], tree["data"], strict=True):
             assert {key: given[key] for key in ("id", "type", "display_name", "created_at")} == {
                 key: mine[key] for key in ("id", "type", "display_name", "created_at")

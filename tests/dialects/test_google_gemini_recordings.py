@@ -318,7 +318,10 @@ def test_recorded_lists_of_models_and_counts_are_read() -> None:
     for one in load(NAME):
         if one.status == 200 and one.endpoint == "models":
             found = DIALECT.read_models(one.body)
-            assert json.loads(one.body)["models"] == json.loads(DIALECT.write_models(found))["models"], one.name
+            given = json.loads(one.body)["models"]
+            assert given == json.loads(DIALECT.write_models(found))["models"], one.name
+            sizes = [(entry.get("inputTokenLimit"), entry.get("outputTokenLimit")) for entry in given]
+            assert sizes == [(info.context, info.max_output) for info in found], one.name
         if one.status == 200 and one.endpoint == "countTokens":
             assert json.loads(one.body)["totalTokens"] == DIALECT.read_count(one.body) > 0, one.name
 

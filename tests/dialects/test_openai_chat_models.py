@@ -21,6 +21,28 @@ def test_lists_are_read_in_any_wrapping(data: bytes) -> None:
     assert [("a", "x", 1), ("b", "", None)] == [(one.id, one.owned_by, one.created) for one in DIALECT.read_models(data)]
 
 
+@pytest.mark.parametrize(
+    ("entry", "context", "output"),
+    [
+        ({"context_length": 9, "top_provider": {"context_length": 8, "max_completion_tokens": 3}}, 9, 3),  # OpenRouter
+        ({"context_window": 9, "max_completion_tokens": 3}, 9, 3),  # Groq
+        ({"max_context_length": 9}, 9, None),  # Mistral
+        ({"max_model_len": 9}, 9, None),  # vLLM
+        ({"capabilities": {"limits": {"max_context_window_tokens": 9, "max_output_tokens": 3}}}, 9, 3),  # GitHub Copilot
+        (
+            {"context_length": None, "context_window": "9", "max_model_len": True, "capabilities": [], "top_provider": 1},
+            None,
+            None,
+        ),
+        ({"context_length": 0}, None, None),
+    ],
+)
+def test_sizes_are_read_wherever_they_stand(entry: dict[str, object], context: int | None, output: int | None) -> None:
+    """Every vendor calls the window something else; what is no number of tokens is none."""
+    (found,) = DIALECT.read_models(json.dumps([{"id": "a", **entry}]).encode())
+    assert (context, output) == (found.context, found.max_output)
+
+
 @pytest.mark.parametrize("data", [b"", b"<html>", b"{}", b'{"data": {}}'])
 def test_what_is_no_list_is_an_error(data: bytes) -> None:
     """Anything else is told for what it is."""

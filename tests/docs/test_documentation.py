@@ -20,7 +20,14 @@ from llmgw.model import Text
 from llmgw_testing import check_filter
 
 ROOT = Path(__file__).parents[2]
-ENV = {"ALICE_KEY": "e", "BUILD_KEY": "f", "OPENAI_API_KEY": "a", "WORK_OPENAI_KEY": "b", "TEAM_KEY": "c", "DEEPSEEK_API_KEY": "d"}
+ENV = {
+    "ALICE_KEY": "e",
+    "BUILD_KEY": "f",
+    "OPENAI_API_KEY": "a",
+    "WORK_OPENAI_KEY": "b",
+    "TEAM_KEY": "c",
+    "DEEPSEEK_API_KEY": "d",
+}
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -39,7 +46,10 @@ def table(page: str, first: str) -> dict[str, str]:
     return {row[0]: row[1] for row in rows}
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/backends.md", "docs/configuration.md", "docs/routing.md", "docs/translation.md"])
+PAGES = ["README.md", "docs/backends.md", "docs/configuration.md", "docs/routing.md", "docs/translation.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_yaml_shown_is_a_configuration(page: str, tmp_path: Path) -> None:
     """The YAML on a page builds a gateway."""
     for number, text in enumerate(blocks(page, "yaml")):

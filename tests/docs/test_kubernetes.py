@@ -87,6 +87,8 @@ def texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
                 yield from texts(each, f"{path}[{index}]")
         case str():
             yield path, value
+        case _:
+            pass
 
 
 # ---- valid --------------------------------------------------------------------------------------

@@ -390,6 +390,7 @@ class Ends:
 
     heard: list[tuple[str, Any]] = field(factory=list)
     breaks: bool = False
+    waits_for: asyncio.Event | None = None
 
     def plugin(self) -> type:
         def open_observer(exchange: Exchange) -> None:
@@ -400,7 +401,7 @@ class Ends:
 
     def ending(self, name: str) -> Callable[[BaseException | None], Awaitable[None]]:
         async def end(error: BaseException | None) -> None:
-            await asyncio.sleep(0)
+            await (self.waits_for.wait() if self.waits_for is not None else asyncio.sleep(0))
             self.heard.append((name, type(error)))
             if self.breaks:
                 raise ZeroDivisionError
@@ -447,6 +448,21 @@ async def test_endings_when_the_client_leaves(toybox: Toybox, script: list[Any])
         await until(lambda: not running.gateway.exchanges)
 
     assert ends.heard_once(asyncio.CancelledError)
+
+
+async def test_endings_when_the_client_hangs_up_behind_the_reply(toybox: Toybox) -> None:
+    """Are called to their end: a client without keep-alive closes its connection while they wait for a store."""
+    ends, gone = Ends(), asyncio.Event()
+    ends.waits_for = gone
+    async with run_gateway(toybox.deployment(ends.plugin(), defaults=ALONE)) as running:
+        assert (200, {"said": "Hello"}) == await running.post({"model": "m"}, "/toy", connection="close")
+        (exchange,) = running.gateway.exchanges
+        assert exchange.task is not None
+        await until(lambda: exchange.task is not None and exchange.task.cancelling())
+        gone.set()
+        await until(lambda: not running.gateway.exchanges)
+
+    assert ends.heard_once(type(None))
 
 
 async def test_an_ending_that_fails(toybox: Toybox, caplog: pytest.LogCaptureFixture) -> None:

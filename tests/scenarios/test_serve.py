@@ -908,3 +908,36 @@ async def test_no_heartbeat_in_a_whole_reply(run: Run, tmp_path: Path, provider:
         status, body = await client.answered()
 
     assert (502, "upstream_error") == (status, error_in(body)["code"])
+
+
+# ---- who is at the door when it stops -----------------------------------------------------------
+
+LONG = json.dumps(question("hi " * 100_000, model="echo:echo")).encode()
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(
+    LONG
+)
+
+
+async def test_who_connected_before_it_stops_is_answered(run: Run, file: Path) -> None:
+    """A connection that was made before SIGTERM, and says what it wants only then."""
+    program = run("--config", file)
+    reader, writer = await asyncio.open_connection(*address(program))
+    program.process.send_signal(signal.SIGTERM)
+    await asyncio.sleep(0.05)
+    writer.write(HEAD + LONG)
+    assert b"HTTP/1.1 200" == await reader.readexactly(12)
+    writer.transport.abort()
+
+
+async def test_a_body_that_comes_late_is_read_while_it_stops(run: Run, file: Path) -> None:
+    """The rest of a body is read though its head came while the gateway stops; the answer says that the connection ends."""
+    program = run("--config", file)
+    reader, writer = await asyncio.open_connection(*address(program))
+    program.process.send_signal(signal.SIGTERM)
+    await asyncio.sleep(0.05)
+    writer.write(HEAD)
+    await asyncio.sleep(0.05)
+    writer.write(LONG)
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200") and b"\r\nconnection: close\r\n" in head.lower()
+    writer.transport.abort()
