@@ -45,7 +45,7 @@ class KeyRotation:
     def open_guard(self, exchange: Exchange) -> Guard | None:
         """Stand before targets, where any back-end has several keys."""
         shared = self._of(exchange.gateway)
-        if not any(shared.rings.of(exchange.gateway, name) for name in exchange.gateway.backends):
+        if not shared.rings.any(exchange.gateway):
             return None
         return Rotating(exchange, shared, self.backends, self.strategy)
 

@@ -50,6 +50,17 @@ class Rings:
     """The usable keys of each back-end, looked up now and then."""
 
     _known: dict[str, tuple[float, Sequence[Key]]] = field(factory=dict)
+    _any: tuple[float, bool] = (0.0, False)
+    """Until when it is known whether any back-end offers a choice: each exchange asks, and nearly always for nothing."""
+
+    def any(self, gateway: Gateway) -> bool:
+        """Whether there is a choice among keys at any back-end."""
+        now = gateway.clock.monotonic()
+        until, found = self._any
+        if now >= until:
+            found = any(self.of(gateway, name) for name in gateway.backends)
+            self._any = (now + _LOOK, found)
+        return found
 
     def of(self, gateway: Gateway, name: str) -> Sequence[Key]:
         """The keys of a back-end among which there is a choice; none where there is no choice.
