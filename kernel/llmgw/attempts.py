@@ -114,7 +114,7 @@ async def _tried(exchange: Exchange, request: Request, target: Target) -> Begun:
     events = backend.stream(exchange, target, asked.with_model(target.model))
     try:
         held = await _until_meaningful(events)
-    except BaseException as error:
+    except BaseException as error:  # also when cancelled: nobody else would close what was opened
         await events.aclose()
         if isinstance(error, GatewayError):
             attempt.failure = error
@@ -149,7 +149,7 @@ async def _raced(exchange: Exchange, request: Request, race: Race) -> Begun:
             await course.run(group)
         begun = course.winner()
         await course.clear(but=begun)
-    except BaseException:
+    except BaseException:  # also when cancelled: whoever came in must be closed
         await course.clear()
         exchange.lanes.clear()
         raise

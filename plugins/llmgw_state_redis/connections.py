@@ -134,8 +134,7 @@ class Connections:
         except ResponseError:  # a reply like any other
             await self._keep(connection)
             raise
-        except BaseException:
-            # The reply may still come, and would be taken for the next call's
+        except BaseException:  # also when cancelled: the reply may still come, and would be taken for the next call's
             await connection.disconnect(nowait=True)
             raise
         await self._keep(connection)

@@ -63,7 +63,7 @@ def opened(path: Path) -> sqlite3.Connection:
             raise Away("it holds something else: name another file")
         if version != _VERSION:
             raise Away(f"its tables are of version {version} and not of {_VERSION}: move it away, or name another file")
-    except BaseException:
+    except BaseException:  # whatever it is, the file must not stay open
         db.close()
         raise
     return db
